@@ -1,0 +1,118 @@
+//! Finding a virtual number for parties and taking it, against everybody else who is doing the same.
+
+use crate::allocation::{AllocationId, Parties};
+use crate::choice::{self, Past, Shortage, Wanted};
+use crate::number::PhoneNumber;
+use crate::pin::{self, Pin};
+use crate::receipt::Warning;
+use crate::store::{Change, ClaimKey, Conflict, Guard, Outcome};
+use crate::tenant::Tenant;
+use crate::{Ctx, Failure, refuse};
+
+/// What is to be placed.
+pub(crate) struct Placing<'a> {
+    /// Whose pool.
+    pub tenant: &'a Tenant,
+    /// The allocation that will hold the claims.
+    pub allocation: AllocationId,
+    /// Its parties.
+    pub parties: &'a Parties,
+    /// What the number should be like.
+    pub wanted: &'a Wanted,
+}
+
+/// Why nothing was placed.
+pub(crate) enum NotPlaced {
+    /// No virtual number may be lent.
+    Shortage(Box<Shortage>),
+    /// The change met a conflict that another virtual number would not cure.
+    Conflict(Conflict),
+}
+
+/// Looks for a virtual number and applies the change that `build` makes for it, with the guards that lending
+/// needs. A number that somebody else takes meanwhile is passed over and another is looked for: each round
+/// excludes one, so that the search ends.
+pub(crate) async fn place(
+    ctx: &mut Ctx<'_>,
+    placing: &Placing<'_>,
+    build: &(dyn Fn(PhoneNumber, &[Warning]) -> Change + Sync),
+) -> Result<(PhoneNumber, Vec<Warning>), Failure<NotPlaced>> {
+    let Placing { tenant, allocation, parties, wanted } = *placing;
+    let numbers: Vec<PhoneNumber> = parties.numbers().collect();
+    let pins: Vec<Pin> = parties.pins().collect();
+    let choice = tenant.settings.choice;
+    let mut no_room = Vec::new();
+    let mut excluded = Vec::new();
+    loop {
+        let claims = ctx.store.past_of(&numbers).await?;
+        let past = Past::new(&claims, parties, ctx.now);
+        let virtual_number = loop {
+            let Some(virtual_number) = choice::pick(&tenant.pool, wanted, choice, &past, &excluded, ctx.rng)
+            else {
+                let shortage = choice::explain(&tenant.pool, wanted, &claims, parties, &no_room, ctx.now);
+                return refuse(NotPlaced::Shortage(Box::new(shortage)));
+            };
+            if pins.is_empty() {
+                break virtual_number;
+            }
+            let there = others_pins(ctx, virtual_number, allocation).await?;
+            let clash = pins.iter().any(|pin| there.contains(pin));
+            if !clash && pin::has_room(there.len(), pins.len(), tenant.settings.live_pins) {
+                break virtual_number;
+            }
+            no_room.push(virtual_number);
+            excluded.push(virtual_number);
+        };
+        let warnings = warn_of_pins(ctx, virtual_number, allocation, &pins).await?;
+        let mut change = build(virtual_number, &warnings);
+        change.guards.push(Guard::Lendable { tenant: tenant.sid.clone(), virtual_number });
+        change.guards.push(Guard::Shared { virtual_number });
+        if !pins.is_empty() {
+            let at_most = tenant.settings.live_pins;
+            change.guards.push(Guard::PinRoom { virtual_number, allocation, at_most });
+        }
+        match ctx.commit(change).await? {
+            Outcome::Applied => return Ok((virtual_number, warnings)),
+            Outcome::Refused(
+                Conflict::Held(ClaimKey::Number { .. } | ClaimKey::Pin { .. } | ClaimKey::Whole { .. })
+                | Conflict::Guard(_),
+            ) => excluded.push(virtual_number),
+            Outcome::Refused(
+                conflict @ (Conflict::Held(ClaimKey::Connection { .. })
+                | Conflict::Moved(_)
+                | Conflict::Answered
+                | Conflict::Directory(_)),
+            ) => return refuse(NotPlaced::Conflict(conflict)),
+        }
+    }
+}
+
+/// The pins that other allocations hold on a virtual number.
+pub(crate) async fn others_pins<R>(
+    ctx: &Ctx<'_>,
+    virtual_number: PhoneNumber,
+    allocation: AllocationId,
+) -> Result<Vec<Pin>, Failure<R>> {
+    let held = ctx.store.pins_on(virtual_number, ctx.now).await?;
+    Ok(held.into_iter().filter(|(_, holder)| *holder != allocation).map(|(pin, _)| pin).collect())
+}
+
+/// What the owner of these pins should know of how easily one is guessed on that number.
+pub(crate) async fn warn_of_pins<R>(
+    ctx: &Ctx<'_>,
+    virtual_number: PhoneNumber,
+    allocation: AllocationId,
+    pins: &[Pin],
+) -> Result<Vec<Warning>, Failure<R>> {
+    if pins.is_empty() {
+        return Ok(Vec::new());
+    }
+    let others = others_pins(ctx, virtual_number, allocation).await?;
+    let chance_of = |digits: u32| {
+        let live = others.iter().chain(pins).filter(|pin| pin.length() == digits).count();
+        (digits, pin::chance_of_a_hit(digits, live))
+    };
+    let worst = pins.iter().map(|pin| chance_of(pin.length())).max_by(|x, y| x.1.total_cmp(&y.1));
+    let warning = worst.filter(|(_, chance)| *chance > pin::ACCEPTED_CHANCE);
+    Ok(warning.map(|(digits, chance)| Warning::GuessablePins { digits, chance }).into_iter().collect())
+}
