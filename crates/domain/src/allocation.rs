@@ -338,3 +338,83 @@ impl ConnectionId {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_allocation_ends_by_the_clock_alone() {
+        let allocation = lent(NOON.plus(MINUTE), MINUTE);
+
+        assert_eq!(allocation.state(NOON), State::Active { until: NOON.plus(MINUTE) });
+        let ended = State::Cooling { since: NOON.plus(MINUTE), until: NOON.plus(2 * MINUTE) };
+        assert_eq!(allocation.state(NOON.plus(MINUTE)), ended);
+        assert_eq!(allocation.held_until(), NOON.plus(2 * MINUTE));
+        assert_eq!(
+            allocation.connection_claim().held_until,
+            NOON.plus(MINUTE),
+            "its name is free at its end"
+        );
+    }
+
+    #[test]
+    fn all_keys_are_taken_in_one_order() {
+        let allocation = lent(NOON, MINUTE);
+        let keys = allocation.keys();
+
+        assert!(keys.is_sorted());
+        assert_eq!(keys.len(), 5, "two listed numbers, one learned, a pin, and the whole");
+    }
+
+    #[test]
+    fn only_side_a_calls_one_way() {
+        let calls = |usage: Usage| Side::BOTH.map(|side| usage.lets_call(side));
+        assert_eq!(calls(Usage::OneWay), [true, false]);
+        assert_eq!(calls(Usage::TwoWay), [true, true]);
+    }
+
+    #[test]
+    fn ids_sort_by_time_and_read_back() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let early = AllocationId::new(NOON, &mut rng);
+        let late = AllocationId::new(NOON.plus(MINUTE), &mut rng);
+
+        assert!(early < late);
+        assert!(AllocationId::least_at(NOON) <= early && early < AllocationId::least_at(NOON.plus(MINUTE)));
+        assert_eq!(AllocationId::parse(&early.to_string()), Some(early));
+        assert_eq!(early.to_string(), early.to_string().to_lowercase());
+        assert_eq!(AllocationId::parse("123456"), None);
+    }
+
+    fn lent(expires_at: Timestamp, cooling: Duration) -> Allocation {
+        let number = |digits| PhoneNumber::from_digits(digits).unwrap();
+        Allocation {
+            id: AllocationId::from_bytes([7; 16]),
+            tenant: Sid::parse("demo").unwrap(),
+            connection: ConnectionId::parse("order-1").unwrap(),
+            virtual_number: number(918_000_000_001),
+            parties: Parties {
+                a: Party {
+                    numbers: vec![number(12_025_550_101)],
+                    pins: vec![Pin::parse("1234").unwrap()],
+                    learned: vec![number(12_025_550_103)],
+                    tag: None,
+                },
+                b: Party { numbers: vec![number(12_025_550_102)], ..Party::default() },
+            },
+            usage: Usage::TwoWay,
+            flow: None,
+            exclusive: true,
+            created_at: NOON,
+            standing: Standing::Lent { expires_at, cooling },
+            version: 1,
+        }
+    }
+}

@@ -328,3 +328,266 @@ pub fn explain(
         places.iter().zip(in_use).filter(|(_, n)| *n > 0).map(|((side, at, _), n)| (*side, *at, n)).collect();
     shortage
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::allocation::{AllocationId, Party};
+    use crate::virtual_number::{Lending, Load, VirtualNumber};
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000_000);
+
+    #[test]
+    fn the_one_used_longest_ago_is_chosen_and_never_is_longest() {
+        let pool = pool((0..3).map(vn));
+        let chosen = |past: &[(u64, i64)]| {
+            pick_seeded(&pool, &Wanted::default(), Choice::Fresh, &past_of(past), 7).unwrap()
+        };
+
+        assert_eq!(chosen(&[(0, -10), (1, -30), (2, -20)]), virtual_number(1));
+        assert_eq!(chosen(&[(0, -10), (1, -30)]), virtual_number(2));
+    }
+
+    #[test]
+    fn among_the_unused_the_one_with_the_fewest_allocations_is_chosen() {
+        let pool = pool((0..4).map(|n| Pooled { load: Load::of(if n == 2 { 1 } else { 5 }), ..vn(n) }));
+        let chosen = pick_seeded(&pool, &Wanted::default(), Choice::Fresh, &past_of(&[]), 1);
+
+        // Eight draws of four miss one of them in a tenth of all seeds; this seed draws all.
+        assert_eq!(chosen, Some(virtual_number(2)));
+    }
+
+    #[test]
+    fn where_little_is_left_the_first_free_one_is_chosen() {
+        let pool = pool((0..100).map(vn));
+        let in_use: Vec<(u64, i64)> = (0..95).map(|n| (n, 10)).collect();
+
+        for seed in 0..20 {
+            let chosen = pick_seeded(&pool, &Wanted::default(), Choice::Fresh, &past_of(&in_use), seed);
+            assert_eq!(chosen, Some(virtual_number(95)));
+        }
+    }
+
+    #[test]
+    fn pack_takes_the_first_free_one() {
+        let pool = pool((0..5).map(vn));
+        let chosen = pick_seeded(&pool, &Wanted::default(), Choice::Pack, &past_of(&[(0, 5), (1, 0)]), 3);
+        assert_eq!(chosen, Some(virtual_number(1)));
+    }
+
+    #[test]
+    fn sticky_gives_a_pair_the_number_it_had_last() {
+        let pool = pool((0..50).map(vn));
+        let parties = parties();
+        let shared = AllocationId::from_bytes([1; 16]);
+        let claim = |number, vn, held_until| PastClaim {
+            number,
+            virtual_number: virtual_number(vn),
+            allocation: shared,
+            held_until: Timestamp::from_micros(held_until),
+        };
+        let (a, b) = (parties.a.numbers[0], parties.b.numbers[0]);
+        let past = Past::new(&[claim(a, 17, 5), claim(b, 17, 5)], &parties, NOW);
+
+        assert_eq!(
+            pick_seeded(&pool, &Wanted::default(), Choice::Sticky, &past, 1),
+            Some(virtual_number(17))
+        );
+        let elsewhere = Past::new(&[claim(a, 17, 5)], &parties, NOW);
+        assert_ne!(
+            pick_seeded(&pool, &Wanted::default(), Choice::Sticky, &elsewhere, 1),
+            Some(virtual_number(17))
+        );
+    }
+
+    #[test]
+    fn exclusive_takes_only_a_number_without_allocations() {
+        let pool = pool((0..9).map(|n| Pooled { load: Load::of(u32::from(n != 4)), ..vn(n) }));
+        let chosen = pick_seeded(&pool, &Wanted::default(), Choice::Exclusive, &past_of(&[]), 2);
+        assert_eq!(chosen, Some(virtual_number(4)));
+    }
+
+    #[test]
+    fn most_preferences_are_met_and_all_of_them_under_strictness() {
+        let pool = pool([
+            of(0, "KA", NumberType::Mobile),
+            of(1, "KA", NumberType::Landline),
+            of(2, "DL", NumberType::Mobile),
+            of(3, "DL", NumberType::Landline),
+        ]);
+        let wanted = |region: &str, number: Option<u64>, strict| Wanted {
+            number: number.map(virtual_number),
+            region: Region::parse(region).ok(),
+            number_type: Some(NumberType::Mobile),
+            strict,
+            ..Wanted::default()
+        };
+        let chosen = |wanted: &Wanted, past: &[(u64, i64)]| {
+            pick_seeded(&pool, wanted, Choice::Fresh, &past_of(past), 5)
+        };
+
+        assert_eq!(chosen(&wanted("KA", None, false), &[]), Some(virtual_number(0)));
+        assert_eq!(chosen(&wanted("KA", None, true), &[(0, 9)]), None, "strict: no other will do");
+        let second_best = chosen(&wanted("KA", None, false), &[(0, 9)]).unwrap();
+        assert!([virtual_number(1), virtual_number(2)].contains(&second_best), "one of two rather than none");
+        assert_eq!(
+            chosen(&wanted("KA", Some(1), false), &[(0, 9)]),
+            Some(virtual_number(1)),
+            "asked for by name"
+        );
+        assert_eq!(
+            chosen(&wanted("KA", Some(3), false), &[]),
+            Some(virtual_number(0)),
+            "two rather than the name"
+        );
+        assert_eq!(chosen(&wanted("KA", Some(3), true), &[]), None, "strict: the name must fit too");
+        assert_eq!(chosen(&wanted("KA", Some(0), true), &[]), Some(virtual_number(0)));
+        assert_eq!(chosen(&wanted("KA", Some(77), true), &[]), None, "not in the pool");
+        assert!(chosen(&wanted("KA", Some(77), false), &[]).is_some());
+    }
+
+    #[test]
+    fn a_number_of_another_flow_never_serves() {
+        let flow = |name: &str| FlowId::parse(name).ok();
+        let with_flow = |n, name: Option<&str>| {
+            let mut pooled = vn(n);
+            pooled.number.flow = name.and_then(flow);
+            pooled
+        };
+        let pool = pool([with_flow(0, Some("day")), with_flow(1, Some("night")), with_flow(2, None)]);
+        let chosen = |name: &str, default| {
+            let wanted = Wanted { flow: flow(name), flow_is_default: default, ..Wanted::default() };
+            pick_seeded(&pool, &wanted, Choice::Pack, &past_of(&[]), 0)
+        };
+
+        assert_eq!(chosen("night", false), Some(virtual_number(1)));
+        assert_eq!(chosen("evening", false), None);
+        assert_eq!(chosen("evening", true), Some(virtual_number(2)));
+    }
+
+    #[test]
+    fn a_shortage_tells_what_excluded_how_many() {
+        let mut draining = vn(0);
+        draining.number.state = Lending::Draining;
+        let pool = pool([draining, of(1, "KA", NumberType::Mobile), of(2, "DL", NumberType::Mobile), vn(3)]);
+        let parties = parties();
+        let held = PastClaim {
+            number: parties.b.numbers[0],
+            virtual_number: virtual_number(1),
+            allocation: AllocationId::from_bytes([2; 16]),
+            held_until: NOW.plus(std::time::Duration::from_secs(60)),
+        };
+        let wanted = Wanted { region: Region::parse("KA").ok(), strict: true, ..Wanted::default() };
+
+        let shortage = explain(&pool, &wanted, &[held], &parties, &[], NOW);
+
+        assert_eq!(
+            shortage,
+            Shortage {
+                pool: 4,
+                draining: 1,
+                other_region: 2,
+                in_use_by: vec![(Side::B, 0, 1)],
+                frees_at: Some(held.held_until),
+                ..Shortage::default()
+            }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_chosen_may_always_be_lent(
+            size in 1u64..60,
+            in_use in proptest::collection::vec((0u64..60, -50i64..50), 0..80),
+            excluded in proptest::collection::vec(0u64..60, 0..20),
+            draining in proptest::collection::btree_set(0u64..60, 0..30),
+            rule in 0usize..4,
+            strict: bool,
+            seed: u64,
+        ) {
+            let pool = pool((0..size).map(|n| {
+                let mut pooled = of(n, ["KA", "DL", "MH"][n as usize % 3], NumberType::Mobile);
+                if draining.contains(&n) {
+                    pooled.number.state = Lending::Draining;
+                }
+                pooled
+            }));
+            let choice = [Choice::Fresh, Choice::Pack, Choice::Sticky, Choice::Exclusive][rule];
+            let wanted = Wanted { region: Region::parse("KA").ok(), strict, ..Wanted::default() };
+            let past = past_of(&in_use);
+            let excluded: Vec<PhoneNumber> = excluded.into_iter().map(virtual_number).collect();
+            let mut rng = StdRng::seed_from_u64(seed);
+
+            let chosen = pick(&pool, &wanted, choice, &past, &excluded, &mut rng);
+
+            let fits = |pooled: &&Pooled| {
+                let number = pooled.number.number;
+                pooled.number.state == Lending::Open
+                    && !excluded.contains(&number)
+                    && !in_use.iter().any(|(n, until)| virtual_number(*n) == number && *until > 0)
+                    && (!strict || pooled.number.region == wanted.region)
+            };
+            let may: Vec<PhoneNumber> = pool.numbers().iter().filter(fits).map(|p| p.number.number).collect();
+            prop_assert_eq!(chosen.is_some(), !may.is_empty());
+            prop_assert!(chosen.is_none_or(|n| may.contains(&n)));
+        }
+    }
+
+    fn pick_seeded(
+        pool: &Pool,
+        wanted: &Wanted,
+        choice: Choice,
+        past: &Past,
+        seed: u64,
+    ) -> Option<PhoneNumber> {
+        pick(pool, wanted, choice, past, &[], &mut StdRng::seed_from_u64(seed))
+    }
+
+    fn virtual_number(n: u64) -> PhoneNumber {
+        PhoneNumber::from_digits(918_000_000_000 + n).unwrap()
+    }
+
+    fn vn(n: u64) -> Pooled {
+        let number = VirtualNumber {
+            number: virtual_number(n),
+            region: None,
+            number_type: None,
+            flow: None,
+            state: Lending::Open,
+        };
+        Pooled { number, load: Load::default() }
+    }
+
+    fn of(n: u64, region: &str, number_type: NumberType) -> Pooled {
+        let mut pooled = vn(n);
+        pooled.number.region = Region::parse(region).ok();
+        pooled.number.number_type = Some(number_type);
+        pooled
+    }
+
+    fn pool(numbers: impl IntoIterator<Item = Pooled>) -> Pool {
+        Pool::new(numbers.into_iter().collect())
+    }
+
+    fn parties() -> Parties {
+        let party =
+            |digits| Party { numbers: vec![PhoneNumber::from_digits(digits).unwrap()], ..Party::default() };
+        Parties { a: party(12_025_550_101), b: party(12_025_550_102) }
+    }
+
+    /// Party A's past: the virtual number, and the seconds from now at which its use ends or ended.
+    fn past_of(uses: &[(u64, i64)]) -> Past {
+        let parties = parties();
+        let claim = |(n, seconds): &(u64, i64)| PastClaim {
+            number: parties.a.numbers[0],
+            virtual_number: virtual_number(*n),
+            allocation: AllocationId::from_bytes([0; 16]),
+            held_until: Timestamp::from_micros(NOW.as_micros() + seconds),
+        };
+        Past::new(&uses.iter().map(claim).collect::<Vec<_>>(), &parties, NOW)
+    }
+}
