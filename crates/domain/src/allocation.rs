@@ -13,9 +13,9 @@ pub mod update_parties;
 use std::fmt;
 use std::time::Duration;
 
-use rand_core::Rng;
 use uuid::Uuid;
 
+use crate::Chance;
 use crate::number::PhoneNumber;
 use crate::pin::Pin;
 use crate::store::{Claim, ClaimKey};
@@ -278,7 +278,7 @@ pub struct AllocationId(Uuid);
 
 impl AllocationId {
     /// A new id for something made at `now`.
-    pub fn new(now: Timestamp, rng: &mut (dyn Rng + Send)) -> AllocationId {
+    pub fn new(now: Timestamp, rng: &mut Chance) -> AllocationId {
         let mut random = [0; 10];
         rng.fill_bytes(&mut random);
         AllocationId(uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid())

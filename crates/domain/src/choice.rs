@@ -4,15 +4,13 @@
 //! used longest ago, so that a number rarely comes back to somebody with another counterpart. Where a party has
 //! little of the pool left, the first free number is taken instead: packing loses the least then.
 
-use rand_core::Rng;
-
 use crate::allocation::{Parties, Side};
-use crate::below;
 use crate::number::PhoneNumber;
 use crate::settings::Choice;
 use crate::store::PastClaim;
 use crate::time::Timestamp;
 use crate::virtual_number::{FlowId, Kind, NumberType, Pool, Pooled, Region};
+use crate::{Chance, below};
 
 /// How many numbers *fresh* compares. More find fresher numbers and cost in proportion; at 8 a number comes back
 /// to a party with another counterpart within a day in under half a percent of cases.
@@ -110,7 +108,7 @@ pub fn pick(
     choice: Choice,
     past: &Past,
     excluded: &[PhoneNumber],
-    rng: &mut (dyn Rng + Send),
+    rng: &mut Chance,
 ) -> Option<PhoneNumber> {
     let may_be_lent = |pooled: &Pooled| {
         let number = pooled.number.number;
@@ -163,7 +161,7 @@ impl<'a> Group<'a> {
         choice: Choice,
         past: &Past,
         may_be_lent: &dyn Fn(&Pooled) -> bool,
-        rng: &mut (dyn Rng + Send),
+        rng: &mut Chance,
     ) -> Option<PhoneNumber> {
         let chosen = match choice {
             Choice::Pack => self.first(may_be_lent),
@@ -192,7 +190,7 @@ impl<'a> Group<'a> {
         &self,
         past: &Past,
         may_be_lent: &dyn Fn(&Pooled) -> bool,
-        rng: &mut (dyn Rng + Send),
+        rng: &mut Chance,
     ) -> Option<&'a Pooled> {
         let size: usize = self.parts.iter().map(|part| part.len()).sum();
         if size == 0 {

@@ -32,6 +32,9 @@ use rand_core::Rng;
 use store::{Change, Outcome, Store, StoreError};
 use time::Timestamp;
 
+/// What makes ids and breaks ties.
+pub type Chance = dyn Rng + Send + Sync;
+
 /// What a use case acts in: the store, the moment, the randomness, and whether it is meant.
 pub struct Ctx<'a> {
     /// Where the truth is kept.
@@ -39,7 +42,7 @@ pub struct Ctx<'a> {
     /// The moment of the decision.
     pub now: Timestamp,
     /// What makes ids and breaks ties.
-    pub rng: &'a mut (dyn Rng + Send),
+    pub rng: &'a mut Chance,
     /// Whether changes are kept, or only tried.
     pub effect: Effect,
 }
@@ -63,7 +66,7 @@ impl Ctx<'_> {
 }
 
 /// A number from 0 up to, and without, `limit`, each about equally likely.
-pub(crate) fn below(rng: &mut (dyn Rng + Send), limit: usize) -> usize {
+pub(crate) fn below(rng: &mut Chance, limit: usize) -> usize {
     // The high word of a 64 x 64 bit product; the bias is under limit / 2^64.
     let product = u128::from(rng.next_u64()) * limit as u128;
     usize::try_from(product >> 64).expect("law: the high word is below the limit")

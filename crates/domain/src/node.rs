@@ -3,17 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rand_core::Rng;
-
 use crate::number::PhoneNumber;
 use crate::store::{Store, StoreError};
 use crate::tenant::Directory;
 use crate::time::{Clock, Timestamp};
 use crate::virtual_number::Load;
-use crate::{Ctx, Effect};
+use crate::{Chance, Ctx, Effect};
 
 /// Makes a fresh generator for one use case.
-pub type Randomness = Arc<dyn Fn() -> Box<dyn Rng + Send> + Send + Sync>;
+pub type Randomness = Arc<dyn Fn() -> Box<Chance> + Send + Sync>;
 
 /// A running node.
 pub struct Node {
@@ -47,12 +45,12 @@ impl Node {
     }
 
     /// A fresh generator.
-    pub fn rng(&self) -> Box<dyn Rng + Send> {
+    pub fn rng(&self) -> Box<Chance> {
         (self.randomness)()
     }
 
     /// The context of one use case, at the present moment.
-    pub fn ctx<'a>(&'a self, rng: &'a mut (dyn Rng + Send), effect: Effect) -> Ctx<'a> {
+    pub fn ctx<'a>(&'a self, rng: &'a mut Chance, effect: Effect) -> Ctx<'a> {
         Ctx { store: &*self.store, now: self.now(), rng, effect }
     }
 

@@ -4,33 +4,39 @@
 //! written here makes the end visible to lists and counts, and is where the event of it will be owed.
 
 use crate::allocation::{Allocation, Ending, Standing};
-use crate::store::{AllocationWrite, Change, Outcome, Store, StoreError};
+use crate::store::{AllocationWrite, Change, Conflict, Outcome, Store, StoreError};
 use crate::tenant::Directory;
 use crate::time::Timestamp;
 
-/// How many ends are written down at a time. More would hold up clients' own changes, which wait in the same
-/// queue.
+/// How many ends are written down with one change. More would hold up clients' own changes, which wait in the
+/// same queue.
 const BATCH: usize = 200;
 
-/// Writes down the ends that were due by `now`, a batch of them; answers how many. Repeating it is harmless.
+/// Writes down the ends that were due by `now`, a batch of them; answers how many were due. Repeating it is
+/// harmless.
 pub async fn expire_due(
     store: &dyn Store,
     directory: &Directory,
     now: Timestamp,
 ) -> Result<usize, StoreError> {
     let due = store.due(now, BATCH).await?;
-    for allocation in &due {
-        let Some(ended) = ended(allocation) else { continue };
+    let mut ended: Vec<Allocation> = due.iter().filter_map(ended).collect();
+    while !ended.is_empty() {
         let mut change = Change::at(now);
-        change.allocations.push(AllocationWrite::Update(ended));
-        // Refused when a client has changed the allocation meanwhile; if it is still due, the next round has it.
-        if store.apply(change).await? == Outcome::Applied {
-            let pooled = directory
-                .owner(allocation.virtual_number)
-                .and_then(|t| t.pool.get(allocation.virtual_number));
-            if let Some(pooled) = pooled {
-                pooled.load.shrink();
-            }
+        change.allocations = ended.iter().cloned().map(AllocationWrite::Update).collect();
+        match store.apply(change).await? {
+            Outcome::Applied => break,
+            // A client has changed this one meanwhile; if it is still due, the next round has it.
+            Outcome::Refused(Conflict::Moved(id)) => ended.retain(|allocation| allocation.id != id),
+            Outcome::Refused(
+                Conflict::Held(_) | Conflict::Guard(_) | Conflict::Answered | Conflict::Directory(_),
+            ) => unreachable!("law: an end takes no claim and has no guard"),
+        }
+    }
+    for allocation in &ended {
+        let number = allocation.virtual_number;
+        if let Some(pooled) = directory.owner(number).and_then(|tenant| tenant.pool.get(number)) {
+            pooled.load.shrink();
         }
     }
     Ok(due.len())
