@@ -1,0 +1,6 @@
+//! Keeps the storage contract, [`callveil_domain::store::Store`], on a database.
+//!
+//! There is no decision here: a use case hands over one [`Change`](callveil_domain::store::Change), and a store
+//! applies all of it or says which of its conditions did not hold. Every store passes the suite in `tests/it`.
+
+pub mod sqlite;

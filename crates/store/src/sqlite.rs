@@ -1,0 +1,195 @@
+//! The store of a single node: one SQLite file.
+//!
+//! - Writes go through one thread that takes all that wait, applies each alone and commits them together
+//!   ([`writer`]), so that the price of a durable commit is shared.
+//! - Reads by key run at once on the calling thread, on connections of their own; reads that go through many rows
+//!   have a thread to themselves ([`readers`]).
+//! - Moving the log into the file is left to a third thread ([`checkpoint`]), so that no answer waits for it.
+
+mod apply;
+mod backup;
+mod checkpoint;
+mod directory;
+mod fault;
+mod migrate;
+mod open;
+mod readers;
+mod reads;
+mod rows;
+mod statements;
+mod tidy;
+mod writer;
+
+use std::fs::File;
+use std::path::Path;
+
+use async_trait::async_trait;
+use callveil_domain::allocation::{Allocation, AllocationId, ConnectionId};
+use callveil_domain::number::PhoneNumber;
+use callveil_domain::pin::Pin;
+use callveil_domain::receipt::Receipt;
+use callveil_domain::store::{
+    CallFacts, Change, Claim, ClaimKey, DirectoryWrite, ListPage, ListQuery, Outcome, PastClaim, Store,
+    StoreError, Tidied, Tidy,
+};
+use callveil_domain::tenant::{Directory, Sid};
+use callveil_domain::time::Timestamp;
+
+pub use backup::{BackupError, RestoreError, backup, restore};
+pub use open::{Mode, OpenError};
+
+use checkpoint::Checkpointer;
+use directory::Held;
+use readers::{Pool, SlowReader};
+use writer::{Wanted, Writer};
+
+/// The contract, kept in one SQLite file.
+///
+/// The fields are dropped in the order in which they stand: all connections are closed before the lock goes.
+pub struct SqliteStore {
+    readers: Pool,
+    slow: SlowReader,
+    writer: Writer,
+    _lock: Option<File>,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, making it when there is none and bringing its schema up to date.
+    pub fn open(path: &Path, mode: Mode) -> Result<SqliteStore, OpenError> {
+        let opened = open::open(path, mode)?;
+        let thread = |e| OpenError::thread(path, e);
+        Ok(SqliteStore {
+            readers: Pool::new(opened.readers),
+            slow: SlowReader::start(opened.slow).map_err(thread)?,
+            writer: Writer::start(opened.writer, Checkpointer::start(opened.checkpointer).map_err(thread)?)
+                .map_err(thread)?,
+            _lock: opened.lock,
+        })
+    }
+
+    /// Where anything is held, for a change that ends numbers: the writer need not stand still to find out.
+    async fn held(&self, change: &Change) -> Result<Option<Held>, StoreError> {
+        let now = change.now;
+        match change.directory.iter().any(|write| matches!(write, DirectoryWrite::RemoveNumber { .. })) {
+            true => self.slow.read(move |db| directory::numbers_held(db, now)).await.map(Some),
+            false => Ok(None),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn apply(&self, change: Change) -> Result<Outcome, StoreError> {
+        let held = self.held(&change).await?;
+        self.writer.apply(Wanted { change, held }).await
+    }
+
+    async fn rehearse(&self, change: Change) -> Result<Outcome, StoreError> {
+        let held = self.held(&change).await?;
+        self.writer.rehearse(Wanted { change, held }).await
+    }
+
+    async fn allocation(&self, tenant: &Sid, id: AllocationId) -> Result<Option<Allocation>, StoreError> {
+        self.readers.read(|db| reads::allocation(db, tenant, id))
+    }
+
+    async fn allocation_by_connection(
+        &self,
+        tenant: &Sid,
+        connection: &ConnectionId,
+    ) -> Result<Option<Allocation>, StoreError> {
+        self.readers.read(|db| reads::allocation_by_connection(db, tenant, connection))
+    }
+
+    async fn allocations_by_number(
+        &self,
+        tenant: &Sid,
+        number: PhoneNumber,
+        limit: usize,
+    ) -> Result<Vec<Allocation>, StoreError> {
+        self.readers.read(|db| reads::allocations_by_number(db, tenant, number, limit))
+    }
+
+    async fn list(&self, tenant: &Sid, wanted: ListQuery) -> Result<ListPage, StoreError> {
+        let tenant = tenant.clone();
+        self.slow.read(move |db| reads::list(db, &tenant, &wanted)).await
+    }
+
+    async fn past_of(&self, numbers: &[PhoneNumber]) -> Result<Vec<PastClaim>, StoreError> {
+        self.readers.read(|db| reads::past_of(db, numbers))
+    }
+
+    async fn pins_on(
+        &self,
+        virtual_number: PhoneNumber,
+        now: Timestamp,
+    ) -> Result<Vec<(Pin, AllocationId)>, StoreError> {
+        self.readers.read(|db| reads::pins_on(db, virtual_number, now))
+    }
+
+    async fn call_facts(
+        &self,
+        virtual_number: PhoneNumber,
+        caller: Option<PhoneNumber>,
+        now: Timestamp,
+    ) -> Result<CallFacts, StoreError> {
+        self.readers.read(|db| reads::call_facts(db, virtual_number, caller, now))
+    }
+
+    async fn holder_of_pin(
+        &self,
+        virtual_number: PhoneNumber,
+        pin: Pin,
+        now: Timestamp,
+    ) -> Result<Option<Allocation>, StoreError> {
+        self.readers.read(|db| reads::holder_of_pin(db, virtual_number, pin, now))
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Allocation>, StoreError> {
+        self.readers.read(|db| reads::due(db, now, limit))
+    }
+
+    async fn receipt(&self, tenant: &Sid, scope: &str, key: &str) -> Result<Option<Receipt>, StoreError> {
+        self.readers.read(|db| reads::receipt(db, tenant, scope, key))
+    }
+
+    async fn revision(&self) -> Result<u64, StoreError> {
+        self.readers.read(directory::revision)
+    }
+
+    async fn directory(&self) -> Result<Directory, StoreError> {
+        self.slow.read(directory::read).await
+    }
+
+    async fn loads(&self) -> Result<Vec<(PhoneNumber, u32)>, StoreError> {
+        self.slow.read(reads::loads).await
+    }
+
+    async fn tidy(&self, what: Tidy) -> Result<Tidied, StoreError> {
+        self.writer.tidy(what).await
+    }
+
+    async fn allocations_after(
+        &self,
+        after: Option<(Sid, AllocationId)>,
+        limit: usize,
+    ) -> Result<Vec<Allocation>, StoreError> {
+        self.slow.read(move |db| reads::allocations_after(db, after, limit)).await
+    }
+
+    async fn claims_after(&self, after: Option<ClaimKey>, limit: usize) -> Result<Vec<Claim>, StoreError> {
+        self.slow.read(move |db| reads::claims_after(db, after, limit)).await
+    }
+
+    async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, StoreError> {
+        self.readers.read(|db| reads::claims(db, keys))
+    }
+
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        self.slow.read(reads::damage).await
+    }
+
+    async fn latest_moment(&self) -> Result<Timestamp, StoreError> {
+        self.readers.read(reads::latest_moment)
+    }
+}

@@ -1,0 +1,471 @@
+//! Every statement, in one list, which a test prepares on the real engine.
+//!
+//! Portable to PostgreSQL but for the way in which parameters are written and the greatest of two values.
+
+/// The columns of an allocation, in the order in which `rows` reads and writes them.
+macro_rules! allocation_columns {
+    () => {
+        "a.tenant_sid, a.allocation_id, a.connection_id, a.virtual_number,
+        a.a_numbers, a.a_pins, a.a_learned, a.a_tag,
+        a.b_numbers, a.b_pins, a.b_learned, a.b_tag,
+        a.usage, a.flow, a.exclusive, a.created_at,
+        a.expires_at, a.cooling, a.ended_at, a.cooling_until, a.ending,
+        a.version"
+    };
+}
+
+macro_rules! statements {
+    ($($(#[$about:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$about])* pub(super) const $name: &str = $sql;)*
+
+        /// All of them, by name.
+        #[cfg(test)]
+        const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+statements! {
+    BEGIN = "begin immediate";
+    COMMIT = "commit";
+    ROLLBACK = "rollback";
+    OPEN_SAVEPOINT = "savepoint change";
+    CLOSE_SAVEPOINT = "release change";
+    UNDO_SAVEPOINT = "rollback to change";
+
+    /// Always writes a page, so that even a change with nothing in it is made durable.
+    KEEP_MOMENT = "
+        update moment
+        set latest = max(latest, ?1)";
+
+    LATEST_MOMENT = "
+        select latest
+        from moment";
+
+    // Allocations.
+
+    INSERT_ALLOCATION = "
+        insert into allocation (
+            tenant_sid, allocation_id, connection_id, virtual_number,
+            a_numbers, a_pins, a_learned, a_tag,
+            b_numbers, b_pins, b_learned, b_tag,
+            usage, flow, exclusive, created_at,
+            expires_at, cooling, ended_at, cooling_until, ending,
+            version)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+        on conflict (tenant_sid, allocation_id) do nothing";
+
+    UPDATE_ALLOCATION = "
+        update allocation
+        set connection_id = ?3, virtual_number = ?4,
+            a_numbers = ?5, a_pins = ?6, a_learned = ?7, a_tag = ?8,
+            b_numbers = ?9, b_pins = ?10, b_learned = ?11, b_tag = ?12,
+            usage = ?13, flow = ?14, exclusive = ?15, created_at = ?16,
+            expires_at = ?17, cooling = ?18, ended_at = ?19, cooling_until = ?20, ending = ?21,
+            version = ?22
+        where tenant_sid = ?1
+            and allocation_id = ?2
+            and version = ?22 - 1";
+
+    ALLOCATION = concat!("
+        select ", allocation_columns!(), "
+        from allocation as a
+        where a.tenant_sid = ?1
+            and a.allocation_id = ?2");
+
+    ALLOCATION_BY_CONNECTION = concat!("
+        select ", allocation_columns!(), "
+        from connection_claim as c
+        join allocation as a
+            on a.tenant_sid = c.tenant_sid
+            and a.allocation_id = c.allocation_id
+        where c.tenant_sid = ?1
+            and c.connection_id = ?2");
+
+    ALLOCATIONS_BY_NUMBER = concat!("
+        select ", allocation_columns!(), "
+        from allocation as a
+        where a.tenant_sid = ?1
+            and a.allocation_id in (
+                select c.allocation_id
+                from claim as c
+                where c.kind = 0
+                    and c.key = ?2)
+        order by a.allocation_id desc
+        limit ?3");
+
+    /// Ids sort by the time of making, to the millisecond; `created_at` is exact.
+    LIST = concat!("
+        select ", allocation_columns!(), "
+        from allocation as a
+        where a.tenant_sid = ?1
+            and a.allocation_id >= ?2
+            and a.allocation_id < ?3
+            and a.created_at between ?4 and ?5
+            and (?6 is null or ?6 = (a.ended_at is null and a.expires_at > ?7))
+        order by a.allocation_id
+        limit ?8
+        offset ?9");
+
+    COUNT_LIST = "
+        select count(*)
+        from allocation as a
+        where a.tenant_sid = ?1
+            and a.allocation_id >= ?2
+            and a.allocation_id < ?3
+            and a.created_at between ?4 and ?5
+            and (?6 is null or ?6 = (a.ended_at is null and a.expires_at > ?7))";
+
+    DUE = concat!("
+        select ", allocation_columns!(), "
+        from allocation as a
+        where a.ended_at is null
+            and a.expires_at <= ?1
+        order by a.expires_at
+        limit ?2");
+
+    LOADS = "
+        select virtual_number, count(*)
+        from allocation
+        where ended_at is null
+        group by virtual_number";
+
+    ALLOCATIONS_AFTER = concat!("
+        select ", allocation_columns!(), "
+        from allocation as a
+        where (a.tenant_sid, a.allocation_id) > (?1, ?2)
+        order by a.tenant_sid, a.allocation_id
+        limit ?3");
+
+    // Claims.
+
+    /// Takes a claim that is free, or that the same allocation holds. One row changes, or another holds it.
+    TAKE = "
+        insert into claim (kind, key, virtual_number, allocation_id, held_until)
+        values (?1, ?2, ?3, ?4, ?5)
+        on conflict (kind, key, virtual_number) do update
+        set allocation_id = excluded.allocation_id, held_until = excluded.held_until
+        where claim.held_until <= ?6
+            or claim.allocation_id = excluded.allocation_id";
+
+    TAKE_CONNECTION = "
+        insert into connection_claim (tenant_sid, connection_id, allocation_id, held_until)
+        values (?1, ?2, ?3, ?4)
+        on conflict (tenant_sid, connection_id) do update
+        set allocation_id = excluded.allocation_id, held_until = excluded.held_until
+        where connection_claim.held_until <= ?5
+            or connection_claim.allocation_id = excluded.allocation_id";
+
+    COOL = "
+        update claim
+        set held_until = ?5
+        where kind = ?1
+            and key = ?2
+            and virtual_number = ?3
+            and allocation_id = ?4";
+
+    COOL_CONNECTION = "
+        update connection_claim
+        set held_until = ?4
+        where tenant_sid = ?1
+            and connection_id = ?2
+            and allocation_id = ?3";
+
+    CLAIM = "
+        select kind, key, virtual_number, allocation_id, held_until
+        from claim
+        where kind = ?1
+            and key = ?2
+            and virtual_number = ?3";
+
+    CONNECTION_CLAIM = "
+        select tenant_sid, connection_id, allocation_id, held_until
+        from connection_claim
+        where tenant_sid = ?1
+            and connection_id = ?2";
+
+    CLAIMS_AFTER = "
+        select kind, key, virtual_number, allocation_id, held_until
+        from claim
+        where (kind, key, virtual_number) > (?1, ?2, ?3)
+        order by kind, key, virtual_number
+        limit ?4";
+
+    CONNECTION_CLAIMS_AFTER = "
+        select tenant_sid, connection_id, allocation_id, held_until
+        from connection_claim
+        where (tenant_sid, connection_id) > (?1, ?2)
+        order by tenant_sid, connection_id
+        limit ?3";
+
+    PAST_OF = "
+        select key, virtual_number, allocation_id, held_until
+        from claim
+        where kind = 0
+            and key = ?1";
+
+    PINS_ON = "
+        select key, allocation_id
+        from claim
+        where kind = 1
+            and virtual_number = ?1
+            and held_until > ?2";
+
+    /// How many pins are held on a number, and how many of them by others than this allocation.
+    COUNT_PINS = "
+        select count(*), count(case when allocation_id <> ?3 then 1 end)
+        from claim
+        where kind = 1
+            and virtual_number = ?1
+            and held_until > ?2";
+
+    HOLDER_OF_PIN = concat!("
+        select ", allocation_columns!(), "
+        from claim as c
+        join virtual_number as v
+            on v.number = c.virtual_number
+        join allocation as a
+            on a.tenant_sid = v.tenant_sid
+            and a.allocation_id = c.allocation_id
+        where c.kind = 1
+            and c.key = ?2
+            and c.virtual_number = ?1
+            and c.held_until > ?3");
+
+    /// One row always. Who holds anything on a number is of the tenant that has it.
+    CALL_FACTS = concat!("
+        select
+            v.tenant_sid is not null,
+            exists (
+                select 1
+                from virtual_number as other
+                where other.number = ?2),
+            exists (
+                select 1
+                from claim as pin
+                where pin.kind = 1
+                    and pin.virtual_number = ?1
+                    and pin.held_until > ?3),
+            a.allocation_id is not null,
+            ", allocation_columns!(), "
+        from (select ?1 as number) as dialled
+        left join virtual_number as v
+            on v.number = dialled.number
+        left join claim as c
+            on c.kind = 0
+            and c.key = ?2
+            and c.virtual_number = dialled.number
+            and c.held_until > ?3
+        left join allocation as a
+            on a.tenant_sid = v.tenant_sid
+            and a.allocation_id = c.allocation_id");
+
+    // Receipts.
+
+    KEEP_RECEIPT = "
+        insert into receipt (tenant_sid, scope, key, fingerprint, status, body, made_at)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        on conflict (tenant_sid, scope, key) do nothing";
+
+    RECEIPT = "
+        select fingerprint, status, body, made_at
+        from receipt
+        where tenant_sid = ?1
+            and scope = ?2
+            and key = ?3";
+
+    // The directory.
+
+    REVISION = "
+        select number
+        from revision";
+
+    MOVE_REVISION = "
+        update revision
+        set number = number + 1";
+
+    TENANTS = "
+        select tenant_sid
+        from tenant
+        order by tenant_sid";
+
+    SETTINGS = "
+        select name, value
+        from setting
+        where tenant_sid = ?1
+        order by name";
+
+    LIVE_KEYS = "
+        select api_key_id, tenant_sid, token_hash, created_at, revoked_at
+        from api_key
+        where revoked_at is null
+        order by api_key_id";
+
+    NUMBERS = "
+        select number, region, number_type, flow, state
+        from virtual_number
+        where tenant_sid = ?1
+        order by number";
+
+    /// Whose a number is, and its state.
+    NUMBER = "
+        select tenant_sid, state
+        from virtual_number
+        where number = ?1";
+
+    TENANT_EXISTS = "
+        select 1
+        from tenant
+        where tenant_sid = ?1";
+
+    ADD_TENANT = "
+        insert into tenant (tenant_sid)
+        values (?1)
+        on conflict (tenant_sid) do nothing";
+
+    SET_SETTING = "
+        insert into setting (tenant_sid, name, value)
+        values (?1, ?2, ?3)
+        on conflict (tenant_sid, name) do update
+        set value = excluded.value";
+
+    COUNT_LIVE_KEYS = "
+        select count(*)
+        from api_key
+        where tenant_sid = ?1
+            and revoked_at is null";
+
+    ADD_KEY = "
+        insert into api_key (api_key_id, tenant_sid, token_hash, created_at, revoked_at)
+        values (?1, ?2, ?3, ?4, ?5)";
+
+    REVOKE_KEY = "
+        update api_key
+        set revoked_at = ?3
+        where api_key_id = ?2
+            and tenant_sid = ?1
+            and revoked_at is null";
+
+    PUT_NUMBER = "
+        insert into virtual_number (number, tenant_sid, region, number_type, flow, state)
+        values (?1, ?2, ?3, ?4, ?5, ?6)
+        on conflict (number) do update
+        set region = excluded.region, number_type = excluded.number_type, flow = excluded.flow, state = excluded.state
+        where virtual_number.tenant_sid = excluded.tenant_sid";
+
+    SET_LENDING = "
+        update virtual_number
+        set state = ?3
+        where number = ?2
+            and tenant_sid = ?1";
+
+    REMOVE_NUMBER = "
+        delete from virtual_number
+        where number = ?2
+            and tenant_sid = ?1";
+
+    /// Goes through all claims: no index serves it, because only the end of a number asks.
+    NUMBERS_HELD = "
+        select distinct virtual_number
+        from claim
+        where held_until > ?1";
+
+    // The files.
+
+    INTEGRITY = "pragma integrity_check(100)";
+    ORPHANS = "pragma foreign_key_check";
+
+    // Tidying. Each walks a table by its key from where the last step ended.
+
+    CLAIM_STEP = "
+        select kind, key, virtual_number
+        from claim
+        where (kind, key, virtual_number) > (?1, ?2, ?3)
+        order by kind, key, virtual_number
+        limit 1
+        offset ?4";
+
+    TIDY_CLAIMS = "
+        delete from claim
+        where (kind, key, virtual_number) > (?1, ?2, ?3)
+            and (kind, key, virtual_number) <= (?4, ?5, ?6)
+            and held_until < ?7";
+
+    CONNECTION_STEP = "
+        select tenant_sid, connection_id
+        from connection_claim
+        where (tenant_sid, connection_id) > (?1, ?2)
+        order by tenant_sid, connection_id
+        limit 1
+        offset ?3";
+
+    TIDY_CONNECTIONS = "
+        delete from connection_claim
+        where (tenant_sid, connection_id) > (?1, ?2)
+            and (tenant_sid, connection_id) <= (?3, ?4)
+            and held_until < ?5";
+
+    ALLOCATION_STEP = "
+        select tenant_sid, allocation_id
+        from allocation
+        where (tenant_sid, allocation_id) > (?1, ?2)
+        order by tenant_sid, allocation_id
+        limit 1
+        offset ?3";
+
+    TIDY_ALLOCATIONS = "
+        delete from allocation
+        where (tenant_sid, allocation_id) > (?1, ?2)
+            and (tenant_sid, allocation_id) <= (?3, ?4)
+            and cooling_until < ?5";
+
+    TIDY_RECEIPTS = "
+        delete from receipt
+        where (tenant_sid, scope, key) in (
+            select tenant_sid, scope, key
+            from receipt
+            where made_at < ?1
+            order by made_at
+            limit ?2)";
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::sqlite::migrate;
+
+    fn database() -> Connection {
+        let mut db = Connection::open_in_memory().unwrap();
+        migrate::migrate(&mut db, "memory".as_ref()).unwrap();
+        db
+    }
+
+    #[test]
+    fn every_statement_is_understood_by_the_engine() {
+        let db = database();
+
+        for (name, sql) in ALL {
+            if let Err(error) = db.prepare(sql) {
+                panic!("{name}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_statements_that_must_go_through_a_whole_table_do_so() {
+        const WHOLE: &[&str] = &["LOADS", "NUMBERS_HELD", "TENANTS", "LIVE_KEYS"];
+        const ONE_ROW: &[&str] = &["KEEP_MOMENT", "LATEST_MOMENT", "REVISION", "MOVE_REVISION"];
+        let db = database();
+
+        for (name, sql) in ALL {
+            let mut plan = db.prepare(&format!("explain query plan {sql}")).unwrap();
+            let steps = plan.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<Result<Vec<_>, _>>();
+            let scans = steps.unwrap().into_iter().any(|step| {
+                step.starts_with("SCAN") && step != "SCAN dialled" && step != "SCAN CONSTANT ROW"
+            });
+            let may_scan = WHOLE.contains(name) || ONE_ROW.contains(name);
+            assert_eq!(scans, may_scan, "{name}");
+        }
+    }
+}

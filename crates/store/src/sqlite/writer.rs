@@ -1,0 +1,239 @@
+//! The one thread that writes: it takes all that wait, applies each alone, commits them together, then answers.
+//!
+//! A durable commit costs a wait for the disk. Shared by all that wait, it costs each a little of it, the more
+//! callers the less. What one change does wrong it does to itself: each has a savepoint. What the disk does wrong
+//! happens to the whole batch: nothing of it is kept, all are told, and the next batch tries anew.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use callveil_domain::store::{Change, Outcome, StoreError, Tidied, Tidy};
+use callveil_domain::time::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::apply::apply;
+use super::checkpoint::Checkpointer;
+use super::directory::Held;
+use super::fault::Fault;
+use super::statements as sql;
+use super::tidy::{self, Position};
+
+/// How many changes may wait. More would be answered later than anybody waits for; they are told so at once.
+const QUEUE: usize = 8_192;
+
+/// How many changes are committed together at most. Raising it makes the first of a batch wait for longer;
+/// lowering it makes each pay more for the disk.
+const BATCH: usize = 512;
+
+/// The way to the writing thread.
+pub(super) struct Writer {
+    /// `None` only while it is dropped.
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What may be asked of the writer.
+enum Job {
+    Apply(Asked<Box<Wanted>, Outcome>),
+    Rehearse(Asked<Box<Wanted>, Outcome>),
+    Tidy(Asked<Tidy, Tidied>),
+}
+
+/// A change, and where anything is held if it ends numbers.
+pub(super) struct Wanted {
+    pub(super) change: Change,
+    pub(super) held: Option<Held>,
+}
+
+/// A question, what was found, and who waits for it.
+struct Asked<Q, A> {
+    question: Q,
+    found: Option<Result<A, StoreError>>,
+    answer: oneshot::Sender<Result<A, StoreError>>,
+}
+
+impl Writer {
+    /// Starts the thread with its connection.
+    pub(super) fn start(db: Connection, checkpointer: Checkpointer) -> io::Result<Writer> {
+        let (jobs, waiting) = sync_channel(QUEUE);
+        let desk = Desk { db, checkpointer, position: Position::default(), failing: false };
+        let thread =
+            thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work(&waiting))?;
+        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Applies a change.
+    pub(super) async fn apply(&self, wanted: Wanted) -> Result<Outcome, StoreError> {
+        self.ask(Box::new(wanted), Job::Apply).await
+    }
+
+    /// Applies a change and undoes it.
+    pub(super) async fn rehearse(&self, wanted: Wanted) -> Result<Outcome, StoreError> {
+        self.ask(Box::new(wanted), Job::Rehearse).await
+    }
+
+    /// Takes a step of tidying.
+    pub(super) async fn tidy(&self, what: Tidy) -> Result<Tidied, StoreError> {
+        self.ask(what, Job::Tidy).await
+    }
+
+    async fn ask<Q, A>(&self, question: Q, job: impl FnOnce(Asked<Q, A>) -> Job) -> Result<A, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job = job(Asked { question, found: None, answer });
+        match self.jobs.as_ref().map(|jobs| jobs.try_send(job)) {
+            Some(Ok(())) => answered.await.unwrap_or_else(|_| Err(gone())),
+            Some(Err(TrySendError::Full(_))) => Err(StoreError::Busy),
+            Some(Err(TrySendError::Disconnected(_))) | None => Err(gone()),
+        }
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the writing thread has ended".to_owned())
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has closed its connection as well.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Where the writing thread does its work.
+struct Desk {
+    db: Connection,
+    checkpointer: Checkpointer,
+    position: Position,
+    /// Whether the batch before could not be kept, so that only the first failure and the recovery are told.
+    failing: bool,
+}
+
+impl Desk {
+    /// Writes until nobody can ask any more.
+    fn work(mut self, waiting: &Receiver<Job>) {
+        while let Ok(first) = waiting.recv() {
+            let mut batch = vec![first];
+            batch.extend(waiting.try_iter().take(BATCH - 1));
+            let kept = self.write(&mut batch);
+            self.note(&kept, batch.len());
+            for job in batch {
+                job.answer(&kept);
+            }
+            self.checkpointer.after_commit(&self.db);
+        }
+    }
+
+    /// Does all jobs of a batch in one transaction.
+    fn write(&mut self, batch: &mut [Job]) -> Result<(), StoreError> {
+        run(&self.db, sql::BEGIN)?;
+        let kept = self.do_all(batch).and_then(|()| run(&self.db, sql::COMMIT));
+        if kept.is_err() && !self.db.is_autocommit() {
+            run(&self.db, sql::ROLLBACK)?;
+        }
+        kept
+    }
+
+    fn do_all(&mut self, batch: &mut [Job]) -> Result<(), StoreError> {
+        let mut latest: Option<Timestamp> = None;
+        for job in batch {
+            let now = job.work(&self.db, &mut self.position)?;
+            latest = latest.max(now);
+        }
+        if let Some(latest) = latest {
+            keep_moment(&self.db, latest)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, kept: &Result<(), StoreError>, jobs: usize) {
+        match kept {
+            Ok(()) if self.failing => tracing::info!("the store can be written to again"),
+            Err(error) if !self.failing => {
+                tracing::error!(error = %error, jobs, "nothing of {jobs} changes could be kept: {error}");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.failing = kept.is_err();
+    }
+}
+
+impl Job {
+    /// Does the work and keeps what was found. Answers with the moment of a change that is to be kept, and fails
+    /// when nothing of the batch can be.
+    fn work(&mut self, db: &Connection, position: &mut Position) -> Result<Option<Timestamp>, StoreError> {
+        match self {
+            Job::Apply(asked) => {
+                let Wanted { change, held } = &*asked.question;
+                let found =
+                    alone(db, |outcome| *outcome == Outcome::Applied, || apply(db, change, held.as_ref()))?;
+                let now = matches!(found, Ok(Outcome::Applied)).then_some(change.now);
+                asked.found = Some(found);
+                Ok(now)
+            }
+            Job::Rehearse(asked) => {
+                let Wanted { change, held } = &*asked.question;
+                asked.found = Some(alone(db, |_| false, || apply(db, change, held.as_ref()))?);
+                Ok(None)
+            }
+            Job::Tidy(asked) => {
+                asked.found = Some(alone(db, |_| true, || tidy::tidy(db, &asked.question, position))?);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Tells what was found, if it was kept.
+    fn answer(self, kept: &Result<(), StoreError>) {
+        match self {
+            Job::Apply(asked) | Job::Rehearse(asked) => asked.answer(kept),
+            Job::Tidy(asked) => asked.answer(kept),
+        }
+    }
+}
+
+impl<Q, A> Asked<Q, A> {
+    fn answer(self, kept: &Result<(), StoreError>) {
+        let found = kept.clone().and_then(|()| self.found.unwrap_or_else(|| Err(gone())));
+        // Whoever asked may have left; the work is done all the same.
+        let _ = self.answer.send(found);
+    }
+}
+
+/// Does work of which nothing is kept unless `keep` says so of its result. The outer failure is the disk's, and
+/// the whole batch's; the inner one is the work's own.
+fn alone<T>(
+    db: &Connection,
+    keep: impl FnOnce(&T) -> bool,
+    work: impl FnOnce() -> Result<T, Fault>,
+) -> Result<Result<T, StoreError>, StoreError> {
+    run(db, sql::OPEN_SAVEPOINT)?;
+    let found = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Fault::Bug)).map_err(StoreError::from);
+    let is_kept = match &found {
+        Ok(value) => keep(value),
+        Err(StoreError::Corrupt(_)) => false,
+        Err(StoreError::Busy | StoreError::Unavailable(_)) => return found.map(Ok),
+    };
+    if !is_kept {
+        run(db, sql::UNDO_SAVEPOINT)?;
+    }
+    run(db, sql::CLOSE_SAVEPOINT)?;
+    Ok(found)
+}
+
+fn keep_moment(db: &Connection, latest: Timestamp) -> Result<(), StoreError> {
+    let mut statement = db.prepare_cached(sql::KEEP_MOMENT).map_err(Fault::from)?;
+    statement.execute([latest.as_micros()]).map_err(Fault::from)?;
+    Ok(())
+}
+
+fn run(db: &Connection, sql: &str) -> Result<(), StoreError> {
+    let mut statement = db.prepare_cached(sql).map_err(Fault::from)?;
+    statement.execute([]).map_err(Fault::from)?;
+    Ok(())
+}
