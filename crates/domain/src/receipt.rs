@@ -24,7 +24,7 @@ pub struct Receipt {
 }
 
 /// Makes status and body of the answer that tells of an allocation.
-pub type Answer = dyn Fn(&Allocation, &[Warning]) -> (u16, Vec<u8>) + Sync;
+pub type Answer<'a> = dyn Fn(&Allocation, &[Warning]) -> (u16, Vec<u8>) + Sync + 'a;
 
 /// A receipt to be made of an answer that is not known yet.
 pub struct ReceiptWanted<'a> {
@@ -35,7 +35,7 @@ pub struct ReceiptWanted<'a> {
     /// See [`Receipt::fingerprint`].
     pub fingerprint: [u8; 32],
     /// Makes status and body of the answer that tells of this allocation.
-    pub answer: &'a Answer,
+    pub answer: &'a Answer<'a>,
 }
 
 /// What a client should know although it got what it asked for.

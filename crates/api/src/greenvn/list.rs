@@ -1,0 +1,215 @@
+//! `GET /v1/tenants/{sid}/greenvn`: lists allocations by when they were made, or looks them up.
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{Response, Uri};
+use callveil_domain::allocation::{Allocation, ConnectionId, State as Standing, find};
+use callveil_domain::number::PhoneNumber;
+use callveil_domain::store::{ListPage, ListQuery, StoreError};
+use callveil_domain::tenant::Tenant as Known;
+use callveil_domain::time::Timestamp;
+use callveil_domain::{Ctx, Effect};
+use utoipa::IntoParams;
+
+use super::{GreenVn, times};
+use crate::ApiState;
+use crate::envelope::{self, Answer, Metadata};
+use crate::lenient;
+use crate::problem::{Kind, Problem};
+use crate::tenant::Tenant;
+
+/// What the query may have.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "its fields are documentation; Wanted is what they are read into")]
+pub(crate) struct ListParams {
+    /// Allocations made at this moment or later, `2026-11-16T14:54:06` in the tenant's zone. Mandatory unless
+    /// `connection_id` or `number` is given.
+    #[param(required = false, example = "2026-11-16T14:54:06")]
+    time_from: String,
+    /// Allocations made at this moment or earlier; now when left out.
+    #[param(required = false, example = "2026-11-17T00:00:00")]
+    time_to: String,
+    /// `active` or `vault`.
+    #[param(required = false, pattern = "^(active|vault)$")]
+    state: String,
+    /// The same as `state`.
+    #[param(required = false, pattern = "^(active|vault)$")]
+    status: String,
+    /// The allocation that this connection id named last.
+    #[param(required = false, max_length = 255)]
+    connection_id: String,
+    /// The latest 100 allocations with this number on either side.
+    #[param(required = false)]
+    number: String,
+    /// The page, counted from 0.
+    #[param(required = false, minimum = 0)]
+    cursor: i64,
+    /// How many a page holds, 50 when left out.
+    #[param(required = false, minimum = 1, maximum = 100)]
+    page_size: i64,
+}
+
+/// List allocations
+///
+/// Lists the allocations made in a span of time, newest last, or looks up by connection id or by a party's number.
+/// `metadata` tells which page this is and how many there are in all.
+#[utoipa::path(
+    get,
+    path = "/v1/tenants/{sid}/greenvn",
+    operation_id = "listGreenVns",
+    tag = "GreenVN",
+    params(("sid" = String, Path, description = "Your tenant's SID"), ListParams),
+    responses((status = 200, description = "A page of allocations", body = Answer<Vec<GreenVn>>)),
+)]
+pub(crate) async fn list(
+    State(api): State<ApiState>,
+    tenant: Tenant,
+    uri: Uri,
+) -> Result<Response<Body>, Problem> {
+    let mut rng = api.node.rng();
+    let ctx = api.node.ctx(&mut *rng, Effect::Keep);
+    let wanted = Wanted::read(&uri, &tenant, ctx.now)?;
+    let ListPage { allocations, total } = wanted.find(&ctx, &tenant).await?;
+
+    let data: Vec<GreenVn<'_>> = allocations.iter().map(|a| GreenVn::of(a, ctx.now)).collect();
+    let Wanted { cursor, page_size, .. } = wanted;
+    let metadata = Metadata { cursor, page_size, count: data.len(), total };
+    Ok(envelope::ok(envelope::list(data, metadata)))
+}
+
+/// Which allocations are wanted.
+struct Wanted {
+    by: By,
+    from: Timestamp,
+    to: Timestamp,
+    active: Option<bool>,
+    cursor: u64,
+    page_size: usize,
+}
+
+/// What they are found by.
+enum By {
+    Time,
+    Connection(ConnectionId),
+    Number(PhoneNumber),
+}
+
+impl Wanted {
+    fn read(uri: &Uri, tenant: &Known, now: Timestamp) -> Result<Wanted, Problem> {
+        let query = Filters::read(uri)?;
+        let by = match (query.get("connection_id"), query.get("number")) {
+            (None, None) => By::Time,
+            (Some(_), Some(_)) => {
+                return Err(Problem::at(Kind::Bad, "number", "cannot be looked up beside connection_id"));
+            }
+            (Some(id), None) => By::Connection(
+                ConnectionId::parse(id).map_err(|e| Problem::at(Kind::Bad, "connection_id", e.0))?,
+            ),
+            (None, Some(number)) => By::Number(
+                lenient::number_in_query(number, tenant.settings.country)
+                    .map_err(|wrong| wrong.at("number"))?,
+            ),
+        };
+        let from = query.time("time_from", tenant)?;
+        let to = query.time("time_to", tenant)?.unwrap_or(now);
+        let from = match (from, &by) {
+            (Some(from), _) => from,
+            (None, By::Time) => return Err(Problem::at(Kind::Missing, "time_from", "is mandatory")),
+            (None, By::Connection(_) | By::Number(_)) => Timestamp::EPOCH,
+        };
+        if to < from {
+            return Err(Problem::at(Kind::BadDates, "time_to", "is before time_from"));
+        }
+        Ok(Wanted {
+            by,
+            from,
+            to,
+            active: query.active()?,
+            cursor: query.count("cursor", 0, u32::MAX)?.unwrap_or(0).into(),
+            page_size: query.count("page_size", 1, 100)?.unwrap_or(50) as usize,
+        })
+    }
+
+    async fn find(&self, ctx: &Ctx<'_>, tenant: &Known) -> Result<ListPage, StoreError> {
+        let skip = self.cursor * self.page_size as u64;
+        let found = match &self.by {
+            By::Time => {
+                let Wanted { from, to, active, page_size, .. } = *self;
+                let query = ListQuery { from, to, active, now: ctx.now, skip, limit: page_size };
+                return find::list(ctx, tenant, query).await;
+            }
+            By::Connection(id) => find::by_connection(ctx, tenant, id).await?.into_iter().collect(),
+            By::Number(number) => {
+                let mut newest_first = find::by_number(ctx, tenant, *number).await?;
+                newest_first.reverse();
+                newest_first
+            }
+        };
+        let fitting: Vec<Allocation> = found.into_iter().filter(|a| self.fits(a, ctx.now)).collect();
+        let total = fitting.len() as u64;
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        Ok(ListPage { allocations: fitting.into_iter().skip(skip).take(self.page_size).collect(), total })
+    }
+
+    fn fits(&self, allocation: &Allocation, now: Timestamp) -> bool {
+        let is_active = matches!(allocation.state(now), Standing::Active { .. });
+        (self.from..=self.to).contains(&allocation.created_at) && self.active.is_none_or(|a| a == is_active)
+    }
+}
+
+/// The keys of the query, each of them known and sent once.
+struct Filters(Vec<(String, String)>);
+
+impl Filters {
+    fn read(uri: &Uri) -> Result<Filters, Problem> {
+        const KNOWN: [&str; 8] =
+            ["time_from", "time_to", "state", "status", "connection_id", "number", "cursor", "page_size"];
+        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
+            return Err(Problem::new(Kind::Bad, "the query cannot be read"));
+        };
+        let filters = Filters(pairs);
+        if filters.0.iter().any(|(name, _)| !KNOWN.contains(&name.as_str())) {
+            let message = format!("unsupported search filter; there are {}", KNOWN.join(", "));
+            return Err(Problem::new(Kind::UnknownFilter, message));
+        }
+        match KNOWN.into_iter().find(|name| filters.0.iter().filter(|(n, _)| n == name).count() > 1) {
+            Some(twice) => Err(Problem::at(Kind::Bad, twice, "must be sent once")),
+            None => Ok(filters),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    fn time(&self, name: &'static str, tenant: &Known) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let why = "must be a time such as 2026-11-16T14:54:06, or with Z or an offset";
+        let time = times::read(text, tenant.settings.time_zone);
+        time.map(Some).ok_or_else(|| Problem::at(Kind::BadDates, name, why))
+    }
+
+    fn active(&self) -> Result<Option<bool>, Problem> {
+        let read = |name: &'static str| match self.get(name) {
+            None => Ok(None),
+            Some("active") => Ok(Some(true)),
+            Some("vault") => Ok(Some(false)),
+            Some(_) => Err(Problem::at(Kind::Bad, name, "must be active or vault")),
+        };
+        match (read("state")?, read("status")?) {
+            (Some(state), Some(status)) if state != status => {
+                Err(Problem::at(Kind::Bad, "status", "says something else than state"))
+            }
+            (state, status) => Ok(state.or(status)),
+        }
+    }
+
+    fn count(&self, name: &'static str, least: u32, most: u32) -> Result<Option<u32>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let count: Option<u32> = text.parse().ok().filter(|n| digits && (least..=most).contains(n));
+        let why = || format!("must be a whole number from {least} to {most}");
+        count.map(Some).ok_or_else(|| Problem::at(Kind::Bad, name, why()))
+    }
+}
