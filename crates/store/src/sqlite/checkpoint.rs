@@ -73,6 +73,11 @@ impl Checkpointer {
         };
     }
 
+    /// Begins the log again if that can be done: on a full disk it is what there is room in.
+    pub(super) fn after_failure(&mut self, db: &Connection) {
+        copy(db);
+    }
+
     fn pass(&self, rows: u64, pass: u32) -> Phase {
         match self.begin.as_ref().map(|begin| begin.try_send(())) {
             Some(Ok(())) => Phase::Passing { since: rows, pass },

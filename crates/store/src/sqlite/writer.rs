@@ -125,7 +125,10 @@ impl Desk {
             for job in batch {
                 job.answer(&kept);
             }
-            self.checkpointer.after_commit(&self.db);
+            match kept {
+                Ok(()) => self.checkpointer.after_commit(&self.db),
+                Err(_) => self.checkpointer.after_failure(&self.db),
+            }
         }
     }
 

@@ -1,0 +1,64 @@
+//! Throwing away what no rule looks at any more.
+
+use callveil_domain::allocation::Ending;
+use callveil_domain::receipt::Receipt;
+use callveil_domain::store::{Tidied, Tidy};
+use callveil_domain::time::Timestamp;
+
+use super::receipts::{keep, receipt};
+use crate::world::{World, acme, allocation, at, end, vn};
+
+fn all_before(moment: Timestamp, step: usize) -> Tidy {
+    Tidy { claims_before: moment, allocations_before: moment, receipts_before: moment, step }
+}
+
+pub async fn what_no_rule_looks_at_is_thrown_away(world: &World) {
+    let mut first = allocation(1, vn(1), 1, 2);
+    first.parties.a.pins = vec![callveil_domain::pin::Pin::from_value(12).unwrap()];
+    first.exclusive = true;
+    let first = world.lend(first).await;
+    world.applied(end(&first, at(10), Ending::Released)).await;
+    world.applied(keep(Receipt { made_at: at(4), ..receipt(acme(), "create", "k1") })).await;
+    world.applied(keep(Receipt { made_at: at(111), ..receipt(acme(), "create", "k2") })).await;
+
+    let cooled = world.store.tidy(all_before(at(110), 100)).await.unwrap();
+    assert_eq!(cooled, Tidied { claims: 1, allocations: 0, receipts: 1 }, "the name alone is free at once");
+    let tidied = world.store.tidy(all_before(at(111), 100)).await.unwrap();
+
+    assert_eq!(tidied, Tidied { claims: 4, allocations: 1, receipts: 0 });
+    assert_eq!(world.store.claims_after(None, 100).await.unwrap(), []);
+    assert_eq!(world.store.allocations_after(None, 100).await.unwrap(), []);
+    assert!(world.store.receipt(&acme(), "create", "k1").await.unwrap().is_none());
+    assert!(world.store.receipt(&acme(), "create", "k2").await.unwrap().is_some());
+}
+
+pub async fn what_is_held_or_lent_stays(world: &World) {
+    let overdue = world.lend(allocation(1, vn(1), 1, 2)).await;
+    let picture = world.picture().await;
+
+    let tidied = world.store.tidy(all_before(at(2), 100)).await.unwrap();
+    assert_eq!(tidied, Tidied::default());
+    assert_eq!(world.picture().await, picture);
+
+    let long_after = overdue.held_until().plus(std::time::Duration::from_secs(1));
+    let tidied = world.store.tidy(all_before(long_after, 100)).await.unwrap();
+    assert_eq!(tidied, Tidied { claims: 3, allocations: 0, receipts: 0 }, "its end was never written down");
+}
+
+pub async fn a_step_looks_at_so_many_rows(world: &World) {
+    for n in 1..=9 {
+        let lent = world.lend(allocation(n, vn(n.cast_unsigned()), 1, 2)).await;
+        world.applied(end(&lent, at(n), Ending::Released)).await;
+        world.applied(keep(receipt(acme(), "create", &format!("k{n}")))).await;
+    }
+    let mut sum = Tidied::default();
+    for _ in 0..12 {
+        let tidied = world.store.tidy(all_before(at(1_000), 2)).await.unwrap();
+        assert!(tidied.claims <= 4 && tidied.allocations <= 2 && tidied.receipts <= 2, "{tidied:?}");
+        sum.claims += tidied.claims;
+        sum.allocations += tidied.allocations;
+        sum.receipts += tidied.receipts;
+    }
+
+    assert_eq!(sum, Tidied { claims: 27, allocations: 9, receipts: 9 });
+}

@@ -1,0 +1,65 @@
+//! A database of any earlier program becomes one of this program, and keeps its rows.
+
+use std::path::Path;
+
+use callveil_domain::store::Store;
+use callveil_store::sqlite::{Mode, OpenError, SqliteStore};
+use rusqlite::Connection;
+
+use crate::world::{Place, acme, allocation, create, furnish, vn};
+
+fn change(path: &Path, sql: &str) {
+    let db = Connection::open(path).unwrap();
+    assert_eq!(db.execute(sql, []).unwrap(), 1);
+}
+
+fn refused(path: &Path) -> OpenError {
+    match SqliteStore::open(path, Mode::Serve) {
+        Ok(_) => panic!("it opens"),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn opening_again_changes_nothing() {
+    let place = Place::new();
+    let lent = allocation(1, vn(1), 1, 2);
+    let first = SqliteStore::open(&place.database(), Mode::Serve).unwrap();
+    furnish(&first, 3).await;
+    let _ = first.apply(create(&lent)).await.unwrap();
+    drop(first);
+    let schema = |path: &Path| -> Vec<String> {
+        let db = Connection::open(path).unwrap();
+        let mut statement = db.prepare("select sql from sqlite_schema where sql is not null").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let before = schema(&place.database());
+
+    let second = SqliteStore::open(&place.database(), Mode::Serve).unwrap();
+
+    assert_eq!(schema(&place.database()), before);
+    assert_eq!(second.allocation(&acme(), lent.id).await.unwrap(), Some(lent));
+}
+
+#[test]
+fn a_newer_schema_is_refused_with_what_to_do() {
+    let place = Place::new();
+    drop(SqliteStore::open(&place.database(), Mode::Serve).unwrap());
+    change(&place.database(), "insert into migration (number, name, sha256) values (99, '0099_later', 'abc')");
+
+    let error = refused(&place.database());
+
+    assert!(matches!(error, OpenError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+    assert!(error.to_string().contains("use the version of callveil that wrote it, or a later one"), "{error}");
+}
+
+#[test]
+fn a_changed_migration_is_refused() {
+    let place = Place::new();
+    drop(SqliteStore::open(&place.database(), Mode::Serve).unwrap());
+    change(&place.database(), "update migration set sha256 = 'abc' where number = 1");
+
+    let error = refused(&place.database());
+
+    assert!(matches!(&error, OpenError::ChangedMigration { name, .. } if name == "0001_begin"), "{error}");
+}
