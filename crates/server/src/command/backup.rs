@@ -1,0 +1,56 @@
+//! `callveil backup`: a copy of everything, while the server answers.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use callveil_store::sqlite::backup;
+use clap::Args;
+use serde::Serialize;
+
+use super::{Ending, Listeners, Options};
+use crate::config::Database;
+use crate::error::CommandError;
+use crate::output::Output;
+
+/// Copy the database into a file, also while a server works on it
+///
+/// The copy is one consistent moment. It holds telephone numbers in clear: keep it as safe as the database. Never
+/// copy the database's own file by hand while a server runs.
+///
+///   callveil backup callveil-backup.db
+///   callveil verify --database sqlite:callveil-backup.db
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Backup {
+    /// The file to make
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl Backup {
+    pub fn run(self, options: &Options, out: &mut Output) -> Result<Ending, CommandError> {
+        let Database::Sqlite(database) = options.configuration(Listeners::default())?.database;
+        let file = self.file;
+        let doing = || format!("backing up {} into {}", database.display(), file.display());
+        if !database.exists() {
+            return Err(CommandError::new(doing(), "there is no such database")
+                .fix("`callveil config show` tells why it is this one"));
+        }
+        backup(&database, &file).map_err(|e| CommandError::new(doing(), e))?;
+        out.show(&Copied { from: database.display().to_string(), to: file.display().to_string() })?;
+        Ok(Ending::Done)
+    }
+}
+
+#[derive(Serialize)]
+struct Copied {
+    from: String,
+    to: String,
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Copied { from, to } = self;
+        write!(f, "Copied {from} into {to}.\n`callveil verify --database sqlite:{to}` checks the copy.")
+    }
+}

@@ -1,0 +1,29 @@
+//! `callveil completions`: the command line, as a shell knows it.
+
+use clap::{Args, CommandFactory};
+use clap_complete::{Shell, generate};
+
+use super::{CommandLine, Ending};
+use crate::error::CommandError;
+use crate::output::Output;
+
+/// Print a completion script for a shell
+///
+///   callveil completions bash > /etc/bash_completion.d/callveil
+///   callveil completions zsh > ~/.zfunc/_callveil
+///   callveil completions fish > ~/.config/fish/completions/callveil.fish
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completions {
+    pub fn run(self, out: &mut Output) -> Result<Ending, CommandError> {
+        let mut script = Vec::new();
+        generate(self.shell, &mut CommandLine::command(), "callveil", &mut script);
+        out.print(&String::from_utf8_lossy(&script))?;
+        Ok(Ending::Done)
+    }
+}

@@ -1,0 +1,36 @@
+//! `callveil config default`: the manual of the configuration.
+
+use std::fmt;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::command::Ending;
+use crate::config::DEFAULT_FILE;
+use crate::error::CommandError;
+use crate::output::Output;
+
+/// Print every configuration key with its default and what it does
+///
+///   callveil config default > callveil.toml
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Default {}
+
+impl Default {
+    pub fn run(self, out: &mut Output) -> Result<Ending, CommandError> {
+        out.show(&File { toml: DEFAULT_FILE })?;
+        Ok(Ending::Done)
+    }
+}
+
+#[derive(Serialize)]
+struct File {
+    toml: &'static str,
+}
+
+impl fmt::Display for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.toml)
+    }
+}

@@ -1,0 +1,141 @@
+//! `callveil number`: the virtual numbers of a tenant's pool.
+
+pub mod add;
+pub mod drain;
+pub mod import;
+pub mod list;
+pub mod open;
+pub mod remove;
+
+use std::fmt;
+
+use callveil_domain::number::PhoneNumber;
+use callveil_domain::tenant::{Sid, Tenant};
+use callveil_domain::virtual_number::{Lending, VirtualNumber};
+use callveil_domain::{Ctx, Effect, admin};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{Ending, OfTenant, Options};
+use crate::error::CommandError;
+use crate::installation::{Installation, Missing};
+use crate::output::Output;
+
+/// Add, import, list, drain, open and remove the virtual numbers of a tenant's pool
+#[derive(Debug, Subcommand)]
+pub enum Number {
+    Add(add::Add),
+    Import(import::Import),
+    List(list::List),
+    Drain(drain::Drain),
+    Open(open::Open),
+    Remove(remove::Remove),
+}
+
+impl Number {
+    pub fn run(self, options: &Options, out: &mut Output) -> Result<Ending, CommandError> {
+        match self {
+            Number::Add(add) => add.run(options, out),
+            Number::Import(import) => import.run(options, out),
+            Number::List(list) => list.run(options, out),
+            Number::Drain(drain) => drain.run(options, out),
+            Number::Open(open) => open.run(options, out),
+            Number::Remove(remove) => remove.run(options, out),
+        }
+    }
+}
+
+/// Some numbers of a tenant's pool.
+#[derive(Args, Debug)]
+pub struct Numbers {
+    #[command(flatten)]
+    of: OfTenant,
+    /// The virtual numbers, with country code or as the tenant's country writes them
+    #[arg(value_name = "NUMBER", required = true)]
+    numbers: Vec<String>,
+}
+
+impl Numbers {
+    /// Reads them against the tenant's country; answers with all that cannot be read.
+    fn read(&self, tenant: &Tenant) -> Result<Vec<PhoneNumber>, CommandError> {
+        let mut unreadable = Vec::new();
+        let mut read = |text: &String| match PhoneNumber::parse(text, tenant.settings.country) {
+            Ok(number) => Some(number),
+            Err(why) => {
+                unreadable.push(format!("{text}: {why}"));
+                None
+            }
+        };
+        let numbers: Vec<PhoneNumber> = self.numbers.iter().filter_map(&mut read).collect();
+        if unreadable.is_empty() {
+            return Ok(numbers);
+        }
+        let why = format!("{} of {} cannot be read", unreadable.len(), self.numbers.len());
+        Err(CommandError::new("reading the numbers", why)
+            .fix("write them as +<country code><number>")
+            .details(unreadable))
+    }
+}
+
+/// Puts numbers into a tenant's pool, as many at a time as a running server bears; `progress` is told how many
+/// are in.
+pub async fn put(
+    at: &Installation,
+    tenant: &Sid,
+    numbers: &[VirtualNumber],
+    progress: &dyn Fn(usize),
+) -> Result<(), CommandError> {
+    for (done, chunk) in numbers.chunks(admin::NUMBERS_AT_ONCE).enumerate() {
+        let before = done * admin::NUMBERS_AT_ONCE;
+        let put = async |ctx: &mut Ctx<'_>| admin::put_numbers(ctx, tenant, chunk.to_vec()).await;
+        at.act(Effect::Keep, put).await.map_err(|e| {
+            let doing =
+                format!("adding numbers to the pool of {tenant} ({before} of {} are in)", numbers.len());
+            CommandError::directory(doing, &e)
+        })?;
+        progress(before + chunk.len());
+    }
+    Ok(())
+}
+
+/// Opens or drains numbers, for the two commands that do.
+fn set_lending(
+    of: &Numbers,
+    lending: Lending,
+    options: &Options,
+    out: &mut Output,
+) -> Result<Ending, CommandError> {
+    options.on_installation(Missing::Refuse, async |at| {
+        let tenant = at.tenant(&of.of.tenant)?;
+        let numbers = of.read(&tenant)?;
+        let set = async |ctx: &mut Ctx<'_>| admin::set_lending(ctx, &tenant.sid, &numbers, lending).await;
+        let doing = format!("setting numbers of {} {}", tenant.sid, word(lending));
+        at.act(Effect::Keep, set).await.map_err(|e| CommandError::directory(doing, &e))?;
+        let numbers = numbers.iter().map(|number| number.expose().to_string()).collect();
+        out.show(&Changed { tenant: tenant.sid.to_string(), state: word(lending), numbers })?;
+        Ok(Ending::Done)
+    })
+}
+
+/// What became of some numbers.
+#[derive(Serialize)]
+struct Changed {
+    tenant: String,
+    state: &'static str,
+    numbers: Vec<String>,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Changed { tenant, state, numbers } = self;
+        write!(f, "{state}: {} of {tenant}", numbers.join(", "))
+    }
+}
+
+/// The word for whether a number is lent anew.
+fn word(lending: Lending) -> &'static str {
+    match lending {
+        Lending::Open => "open",
+        Lending::Draining => "draining",
+    }
+}

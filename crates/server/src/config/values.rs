@@ -1,0 +1,200 @@
+//! The values that configuration keys take: each reads one text, the same in a file, a variable and a flag.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use callveil_domain::time::{NotALength, parse_length, write_length};
+use serde::Deserialize;
+use tracing_subscriber::filter::Targets;
+
+/// Where everything is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Database {
+    /// One file of SQLite's.
+    Sqlite(PathBuf),
+}
+
+impl FromStr for Database {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Database, BadValue> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Err(BadValue::new("names PostgreSQL, which is not in this release: use sqlite:PATH"));
+        }
+        let Some(path) = text.strip_prefix("sqlite:") else {
+            return Err(BadValue(format!("must be sqlite: and a path, such as sqlite:{}", file_name(text))));
+        };
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() || path == ":memory:" {
+            return Err(BadValue::new("must name a file, such as sqlite:callveil.db"));
+        }
+        Ok(Database::Sqlite(PathBuf::from(path)))
+    }
+}
+
+/// What a bare path most likely meant. Anything like a URL is not repeated: it may hold a password.
+fn file_name(text: &str) -> &str {
+    if text.is_empty() || text.contains(':') { "callveil.db" } else { text }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Database::Sqlite(path) = self;
+        write!(f, "sqlite:{}", path.display())
+    }
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Listen(SocketAddr);
+
+impl Listen {
+    pub fn address(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl FromStr for Listen {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Listen, BadValue> {
+        let wrong = || {
+            let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok()).unwrap_or("8080");
+            BadValue(format!("must be an IP address and a port, such as 127.0.0.1:{port}"))
+        };
+        text.parse().map(Listen).map_err(|_| wrong())
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A length of time, written as a whole number and a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Length(Duration);
+
+impl FromStr for Length {
+    type Err = NotALength;
+
+    fn from_str(text: &str) -> Result<Length, NotALength> {
+        parse_length(text).map(Length)
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&write_length(self.0))
+    }
+}
+
+impl From<Length> for Duration {
+    fn from(length: Length) -> Duration {
+        length.0
+    }
+}
+
+/// Which log lines are written: a level for all of them, or `part=level` for some, separated by commas.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    /// The filter that the text says.
+    pub fn targets(&self) -> Targets {
+        self.0.parse().expect("law: the text was read when it was written")
+    }
+}
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+impl FromStr for LogFilter {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<LogFilter, BadValue> {
+        // `Targets` alone would take a misspelt level for the name of a part.
+        let is_level = |level: &str| LEVELS.contains(&level.to_ascii_lowercase().as_str());
+        let sound = text.split(',').all(|part| is_level(part.rsplit('=').next().unwrap_or_default()));
+        if !sound || text.parse::<Targets>().is_err() {
+            return Err(BadValue::new(
+                "must be off, error, warn, info, debug or trace, or the like of info,callveil_api=debug",
+            ));
+        }
+        Ok(LogFilter(text.to_owned()))
+    }
+}
+
+impl fmt::Display for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For eyes.
+    Human,
+    /// For programs: one object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<LogFormat, BadValue> {
+        match text {
+            "auto" => Ok(LogFormat::Auto),
+            "human" => Ok(LogFormat::Human),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(BadValue::new("must be auto, human or json")),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogFormat::Auto => "auto",
+            LogFormat::Human => "human",
+            LogFormat::Json => "json",
+        })
+    }
+}
+
+/// The text is not a value of its key; says what is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadValue(String);
+
+impl BadValue {
+    fn new(why: &str) -> BadValue {
+        BadValue(why.to_owned())
+    }
+}
+
+/// serde reads each of them as the text it is written as.
+macro_rules! read_as_text {
+    ($($value:ty),*) => {$(
+        impl TryFrom<String> for $value {
+            type Error = <$value as FromStr>::Err;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+    )*};
+}
+
+read_as_text!(Database, Listen, Length, LogFilter, LogFormat);

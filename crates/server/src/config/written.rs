@@ -1,0 +1,92 @@
+//! One layer of configuration, as somebody wrote it: every key may be missing.
+
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use super::values::{Database, Length, Listen, LogFilter, LogFormat};
+
+/// What one layer says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Written {
+    pub database: Option<Database>,
+    pub retention: Option<Length>,
+    pub claim_memory: Option<Length>,
+    pub receipt_memory: Option<Length>,
+    pub http: WrittenHttp,
+    pub metrics: WrittenMetrics,
+    pub log: WrittenLog,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenHttp {
+    pub listen: Option<Listen>,
+    pub connections: Option<NonZeroU32>,
+    pub requests: Option<NonZeroUsize>,
+    pub body_limit: Option<NonZeroUsize>,
+    pub header_timeout: Option<Length>,
+    pub request_timeout: Option<Length>,
+    pub drain_timeout: Option<Length>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenMetrics {
+    pub listen: Option<Listen>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenLog {
+    pub level: Option<LogFilter>,
+    pub format: Option<LogFormat>,
+}
+
+impl Written {
+    /// What the environment says.
+    pub fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Result<Written, BadVariable> {
+        let read = Variables(variable);
+        Ok(Written {
+            database: read.value("CALLVEIL_DATABASE")?,
+            retention: read.value("CALLVEIL_RETENTION")?,
+            claim_memory: read.value("CALLVEIL_CLAIM_MEMORY")?,
+            receipt_memory: read.value("CALLVEIL_RECEIPT_MEMORY")?,
+            http: WrittenHttp {
+                listen: read.value("CALLVEIL_HTTP_LISTEN")?,
+                connections: read.value("CALLVEIL_HTTP_CONNECTIONS")?,
+                requests: read.value("CALLVEIL_HTTP_REQUESTS")?,
+                body_limit: read.value("CALLVEIL_HTTP_BODY_LIMIT")?,
+                header_timeout: read.value("CALLVEIL_HTTP_HEADER_TIMEOUT")?,
+                request_timeout: read.value("CALLVEIL_HTTP_REQUEST_TIMEOUT")?,
+                drain_timeout: read.value("CALLVEIL_HTTP_DRAIN_TIMEOUT")?,
+            },
+            metrics: WrittenMetrics { listen: read.value("CALLVEIL_METRICS_LISTEN")? },
+            log: WrittenLog {
+                level: read.value("CALLVEIL_LOG_LEVEL")?,
+                format: read.value("CALLVEIL_LOG_FORMAT")?,
+            },
+        })
+    }
+}
+
+struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Variables<'_> {
+    /// An empty variable counts as none: that is how many a compose file leaves one out.
+    fn value<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<Option<T>, BadVariable> {
+        let Some(text) = (self.0)(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        text.parse().map(Some).map_err(|why: T::Err| BadVariable { name, why: why.to_string() })
+    }
+}
+
+/// A variable of ours with a value that its key does not take.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {why}")]
+pub struct BadVariable {
+    name: &'static str,
+    why: String,
+}

@@ -1,0 +1,101 @@
+//! The life of a server: it listens, works, is told to stop, finishes what is in flight, and is gone.
+
+pub mod demo;
+pub mod listener;
+mod signals;
+mod workers;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use callveil_api::{ApiConfig, ApiState, Metrics};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::config::{Config, Listen};
+use crate::error::CommandError;
+use crate::installation::Installation;
+
+use listener::Limits;
+use signals::Signals;
+
+/// Where a server really listens: a configured port 0 is another one by then.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub http: SocketAddr,
+    pub metrics: SocketAddr,
+}
+
+/// How far a server is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Running,
+    Draining,
+}
+
+/// Connections that the metrics listener holds at once: a scraper or two, and a hand with `curl`.
+const METRICS_CONNECTIONS: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
+
+/// Serves until a signal has come and what was in flight is finished; `started` is told when connections are
+/// taken.
+pub async fn serve(
+    at: Installation,
+    config: &Config,
+    started: impl FnOnce(&Installation, Addresses) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
+    // 1. Take both addresses before anything is promised.
+    let http = bind(config.http.listen, "CALLVEIL_HTTP_LISTEN").await?;
+    let metrics = bind(config.metrics_listen, "CALLVEIL_METRICS_LISTEN").await?;
+    let addresses = Addresses { http: address(&http)?, metrics: address(&metrics)? };
+    let mut signals = Signals::listen()?;
+
+    // 2. Work.
+    let state = api(&at, config);
+    let (phase, phases) = watch::channel(Phase::Running);
+    let (_open, never) = watch::channel(Phase::Running);
+    let limits = Limits { connections: config.http.connections, header_timeout: config.http.header_timeout };
+    let few = Limits { connections: METRICS_CONNECTIONS, ..limits };
+    let _workers = workers::start(&at.node, config);
+    let mut answering =
+        tokio::spawn(listener::serve(http, callveil_api::router(state.clone()), limits, phases));
+    tokio::spawn(listener::serve(metrics, callveil_api::metrics_router(state.clone()), few, never));
+    started(&at, addresses)?;
+
+    // 3. Until the first signal.
+    let signal = signals.next().await;
+    tracing::info!(signal, "{signal}: finishing the requests in flight");
+    state.drain();
+    phase.send_replace(Phase::Draining);
+
+    // 4. Until all is finished, the second signal, or the time that was given.
+    tokio::select! {
+        finished = timeout(config.http.drain_timeout, &mut answering) => match finished {
+            Ok(_) => tracing::info!("all requests are finished"),
+            Err(_) => tracing::warn!("some requests took longer than they were given, and are cut off"),
+        },
+        signal = signals.next() => tracing::warn!(signal, "{signal}: requests in flight are cut off"),
+    }
+    Ok(())
+}
+
+fn api(at: &Installation, config: &Config) -> ApiState {
+    let limits = ApiConfig {
+        body_limit: config.http.body_limit.get(),
+        request_timeout: config.http.request_timeout,
+        most_in_flight: config.http.requests.get(),
+    };
+    ApiState::new(Arc::clone(&at.node), limits, Metrics::default())
+}
+
+async fn bind(listen: Listen, variable: &str) -> Result<TcpListener, CommandError> {
+    TcpListener::bind(listen.address()).await.map_err(|e| {
+        CommandError::new(format!("listening on {listen}"), e)
+            .fix(format!("stop what uses it, or name another with {variable}=ADDRESS:PORT"))
+    })
+}
+
+fn address(socket: &TcpListener) -> Result<SocketAddr, CommandError> {
+    socket.local_addr().map_err(|e| CommandError::new("listening", e))
+}

@@ -1,0 +1,77 @@
+//! Takes connections and speaks HTTP/1.1 on them, within limits.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use super::Phase;
+
+/// What one listener bears.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections held at once.
+    pub connections: NonZeroU32,
+    /// How long the head of a request may take, and a kept connection may be idle.
+    pub header_timeout: Duration,
+}
+
+/// Serves connections until the phase is [`Phase::Draining`]; then takes no new one and returns when the requests
+/// in flight are answered.
+pub async fn serve(socket: TcpListener, router: Router, limits: Limits, mut phase: watch::Receiver<Phase>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).keep_alive(true);
+    let room = Arc::new(Semaphore::new(limits.connections.get() as usize));
+    let open = GracefulShutdown::new();
+    let mut draining = std::pin::pin!(async move { phase.wait_for(|p| *p == Phase::Draining).await.is_ok() });
+    loop {
+        // One too many waits in the system's queue: nothing of it has been read.
+        let taken = async {
+            let place = Arc::clone(&room).acquire_owned().await.expect("law: the semaphore is never closed");
+            (accept(&socket).await, place)
+        };
+        let (stream, place) = tokio::select! {
+            taken = taken => taken,
+            _ = &mut draining => break,
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection broke");
+            }
+            drop(place);
+        });
+    }
+    drop(socket);
+    open.shutdown().await;
+}
+
+/// The next connection. What keeps one from being taken passes, such as too many open files.
+async fn accept(socket: &TcpListener) -> TcpStream {
+    loop {
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "a connection was gone before it was served");
+                }
+                return stream;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "taking a connection failed");
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "this is the driver, and the system tells no moment"
+                )]
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a server does without being asked. Each piece of work is harmless to repeat and to leave out for a while:
+//! no decision waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use callveil_domain::allocation::expire::expire_due;
+use callveil_domain::node::Node;
+use callveil_domain::store::{StoreError, Tidied, Tidy};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::Config;
+
+/// How often the directory is looked at. Longer makes commands take effect later; each look is one small read.
+const REFRESH: Duration = Duration::from_millis(250);
+
+/// How often ends are written down and old rows are thrown away.
+const UPKEEP: Duration = Duration::from_secs(1);
+
+/// Starts all work. It ends when the set is dropped.
+pub fn start(node: &Arc<Node>, config: &Config) -> JoinSet<()> {
+    let keep = Keep::of(config);
+    let mut workers = JoinSet::new();
+    workers.spawn(every(REFRESH, "renewing the directory", Arc::clone(node), renew));
+    workers.spawn(every(UPKEEP, "writing down ends", Arc::clone(node), expire));
+    workers.spawn(every(UPKEEP, "tidying", Arc::clone(node), move |node| tidy(node, keep)));
+    workers
+}
+
+async fn renew(node: Arc<Node>) -> Result<(), StoreError> {
+    node.refresh().await.map(drop)
+}
+
+async fn expire(node: Arc<Node>) -> Result<(), StoreError> {
+    while expire_due(&**node.store(), &node.directory(), node.now()).await? > 0 {}
+    Ok(())
+}
+
+/// How long what no rule looks at any more is kept.
+#[derive(Clone, Copy)]
+struct Keep {
+    claims: Duration,
+    allocations: Duration,
+    receipts: Duration,
+}
+
+impl Keep {
+    fn of(config: &Config) -> Keep {
+        Keep { claims: config.claim_memory, allocations: config.retention, receipts: config.receipt_memory }
+    }
+}
+
+/// How many rows a step of tidying looks at. More would hold up clients' changes, which wait in the same queue.
+const STEP: usize = 500;
+
+/// How many steps are taken in a row, so that a backlog never keeps the writer to itself.
+const STEPS: usize = 8;
+
+async fn tidy(node: Arc<Node>, keep: Keep) -> Result<(), StoreError> {
+    let now = node.now();
+    let old = Tidy {
+        claims_before: now.minus(keep.claims),
+        allocations_before: now.minus(keep.allocations),
+        receipts_before: now.minus(keep.receipts),
+        step: STEP,
+    };
+    for _ in 0..STEPS {
+        if node.store().tidy(old).await? == Tidied::default() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Works again and again. A failure is logged when it begins and when it ends, and not in every round.
+async fn every<W, F>(period: Duration, doing: &'static str, node: Arc<Node>, work: W)
+where
+    W: Fn(Arc<Node>) -> F,
+    F: Future<Output = Result<(), StoreError>> + Send + 'static,
+{
+    let mut rounds = interval(period);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        rounds.tick().await;
+        // A task of its own, so that a defect costs one round and not the worker.
+        match tokio::spawn(work(Arc::clone(&node))).await {
+            Ok(Ok(())) if failing => {
+                failing = false;
+                tracing::info!("{doing} works again");
+            }
+            Ok(Err(error)) if !failing => {
+                failing = true;
+                tracing::warn!(%error, "{doing} fails, and is tried again");
+            }
+            Ok(Ok(()) | Err(_)) | Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Whole conversations with the real program: commands and servers in directories of their own, on free ports of
+//! loopback, with every wait bounded.
+
+#[cfg(test)]
+mod architecture;
+#[cfg(test)]
+mod configuration;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod world;
