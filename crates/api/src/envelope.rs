@@ -25,10 +25,10 @@ pub(crate) struct Answer<T> {
     #[schema(value_type = i32, example = 200)]
     status: u16,
     /// Always null: it tells why a request was refused.
-    #[schema(value_type = Option<i32>)]
+    #[schema(value_type = Option<i32>, required = true)]
     code: Option<u16>,
     /// Always null: it tells why a request was refused.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, required = true)]
     message: Option<&'static str>,
     /// What was asked for.
     data: T,
@@ -58,7 +58,7 @@ pub(crate) struct Refusal<'a> {
     #[schema(example = "usage: must be oneway or twoway")]
     pub message: &'a str,
     /// Always null.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, required = true)]
     pub data: (),
     /// What else is worth knowing.
     #[serde(skip_serializing_if = "Detail::is_empty")]

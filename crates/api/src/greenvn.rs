@@ -72,12 +72,13 @@ pub(crate) struct NumberSent(());
 
 /// A pin: 1 to 15 digits that do not begin with 0.
 #[derive(ToSchema)]
-#[schema(value_type = i64, minimum = 1, maximum = 999_999_999_999_999_i64, example = 483920)]
+#[schema(as = Pin, value_type = i64, minimum = 1, maximum = 999_999_999_999_999_i64, example = 483920)]
 pub(crate) struct WirePin(Pin);
 
 /// Who may call.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = Usage)]
 pub(crate) enum WireUsage {
     /// Only side A.
     OneWay,
@@ -88,6 +89,7 @@ pub(crate) enum WireUsage {
 /// Whether an allocation connects calls.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = State)]
 pub(crate) enum WireState {
     /// It does.
     Active,

@@ -16,6 +16,7 @@
 //! contract has it is refused with a sentence that helps, and without what was sent.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use callveil_domain::virtual_number::{FlowId, NumberType};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 use crate::problem::{Faults, Kind, Problem};
 
@@ -107,6 +109,9 @@ pub(crate) enum Nested<T> {
     Object(T),
     Other,
 }
+
+/// An object whose keys are looked up, each with the text of its value.
+pub(crate) struct Pairs<'a>(pub BTreeMap<Cow<'a, str>, &'a RawValue>);
 
 /// What is wrong with a value.
 pub(crate) struct Wrong {
@@ -424,6 +429,32 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NestedVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Nested<T>, A::Error> {
         T::deserialize(MapAccessDeserializer::new(entries)).map(Nested::Object)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<'a>, D::Error> {
+        deserializer.deserialize_map(PairsVisitor(PhantomData))
+    }
+}
+
+struct PairsVisitor<'a>(PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> Visitor<'de> for PairsVisitor<'a> {
+    type Value = Pairs<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Pairs<'a>, A::Error> {
+        let mut pairs = BTreeMap::new();
+        while let Some((key, value)) = entries.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+            if pairs.insert(key, value).is_some() {
+                return Err(de::Error::custom("a key stands twice"));
+            }
+        }
+        Ok(Pairs(pairs))
     }
 }
 

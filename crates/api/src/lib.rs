@@ -25,6 +25,13 @@ mod opinion;
 mod problem;
 mod settings;
 mod tenant;
+#[cfg(test)]
+#[expect(dead_code, reason = "the tests in `tests/it` use the rest of it")]
+mod world;
+
+// The made world of the tests is the same here and in `tests/it`, where this crate has its own name.
+#[cfg(test)]
+extern crate self as callveil_api;
 
 use std::ops::Deref;
 use std::sync::Arc;

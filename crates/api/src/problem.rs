@@ -229,7 +229,9 @@ impl Problem {
             CreateRefused::ConnectionInUse => Kind::ConnectionInUse.into(),
             CreateRefused::Parties(faults) => of_parties(&faults),
             CreateRefused::Preferences(why) => of_preferences(why, tenant),
-            CreateRefused::NoVirtualNumber(shortage) => of_shortage(&shortage, tenant),
+            CreateRefused::NoVirtualNumber(shortage) => {
+                of_shortage(&shortage, tenant, "not the number that was asked for with strictness")
+            }
             CreateRefused::Answered => Kind::Busy.into(),
         }
     }
@@ -260,7 +262,11 @@ impl Problem {
             ChangeNumberRefused::Ended => Kind::Ended.into(),
             ChangeNumberRefused::OtherVersion(version) => Problem::other_version(version),
             ChangeNumberRefused::Preferences(why) => of_preferences(why, tenant),
-            ChangeNumberRefused::NoVirtualNumber(shortage) => of_shortage(&shortage, tenant),
+            ChangeNumberRefused::NoVirtualNumber(shortage) => of_shortage(
+                &shortage,
+                tenant,
+                "the number to be changed, or not the one that was asked for with strictness",
+            ),
             ChangeNumberRefused::Answered => Kind::Busy.into(),
         }
     }
@@ -347,7 +353,7 @@ fn of_preferences(why: PreferenceRefused, tenant: &Tenant) -> Problem {
     }
 }
 
-fn of_shortage(shortage: &Shortage, tenant: &Tenant) -> Problem {
+fn of_shortage(shortage: &Shortage, tenant: &Tenant, not_it: &'static str) -> Problem {
     let Shortage {
         pool,
         draining,
@@ -363,28 +369,24 @@ fn of_shortage(shortage: &Shortage, tenant: &Tenant) -> Problem {
     let mut excluded = Vec::new();
     let mut exclude = |by: Cow<'static, str>, count: usize, why: &'static str| {
         if count > 0 {
-            let message = format!("{count} of {pool} {why}").into();
+            let message = format!("{count} of {pool}: {why}").into();
             excluded.push(Excluded { by, count, message });
         }
     };
-    exclude("draining".into(), *draining, "are being withdrawn from the pool");
-    exclude("flow_id".into(), *other_flow, "serve another call flow");
-    exclude(
-        "preferences.greenvn".into(),
-        *not_the_number,
-        "are not the number asked for, or the one to be changed",
-    );
+    exclude("draining".into(), *draining, "being withdrawn from the pool");
+    exclude("flow_id".into(), *other_flow, "of another call flow");
+    exclude("greenvn".into(), *not_the_number, not_it);
     exclude(
         "preferences.region".into(),
         *other_region,
-        "are of another region than was asked for with strictness",
+        "of another region than was asked for with strictness",
     );
-    exclude("preferences.type".into(), *other_type, "are of another type than was asked for with strictness");
+    exclude("preferences.type".into(), *other_type, "of another type than was asked for with strictness");
     for (side, at, count) in in_use_by {
-        exclude(number_path(*side, *at), *count, "are in use by this party, or cooling after such use");
+        exclude(number_path(*side, *at), *count, "in use by this party, or cooling after such use");
     }
-    exclude("pins".into(), *pins, "have one of these pins already, or as many pins as they may carry");
-    exclude("occupied".into(), *occupied, "carry an allocation, where each is to be alone");
+    exclude("pins".into(), *pins, "with one of these pins already, or as many pins as it may carry");
+    exclude("occupied".into(), *occupied, "with an allocation, where each is to be alone");
 
     let frees_at = frees_at.and_then(|at| times::write(at, tenant.settings.time_zone));
     let message = match pool {

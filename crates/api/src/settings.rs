@@ -4,14 +4,13 @@
 //! their values stand in JSON.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
 use axum::http::Response;
+use callveil_domain::Effect;
 use callveil_domain::admin::change_settings;
 use callveil_domain::settings::{Form, Hand, Setting, Settings};
-use callveil_domain::{Effect, Failure};
 use serde::ser::{Error, SerializeMap};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -22,7 +21,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::ApiState;
 use crate::conditions::{Conditions, DryRun};
 use crate::envelope::{self, Answer, Detail};
-use crate::lenient::{self, Loose};
+use crate::lenient::{self, Loose, Pairs};
 use crate::limits::Body;
 use crate::problem::{Faults, Kind, Problem};
 use crate::tenant::Tenant;
@@ -72,11 +71,7 @@ pub(crate) async fn change(
         Err(failure) => return Err(Problem::of(failure, Problem::of_settings)),
     };
     if conditions.effect == Effect::Keep {
-        api.node
-            .refresh()
-            .await
-            .map_err(Failure::<()>::Store)
-            .map_err(|f| Problem::of(f, |()| Kind::Internal.into()))?;
+        api.node.refresh().await?;
     }
     let detail = Detail { dry_run: conditions.effect == Effect::Try, ..Detail::default() };
     Ok(envelope::ok(envelope::body(AllSettings(&settings), detail)))
@@ -85,7 +80,7 @@ pub(crate) async fn change(
 /// The settings that are sent and not what they are already: whoever sends back all that was read may do so,
 /// although some are the operator's.
 fn read_changes(body: &[u8], present: &Settings) -> Result<Vec<(String, String)>, Problem> {
-    let sent: BTreeMap<Cow<'_, str>, &RawValue> = lenient::read(body)?;
+    let Pairs(sent) = lenient::read(body)?;
     let mut faults = Faults::default();
     let mut changes = Vec::new();
     for setting in Settings::table() {
@@ -167,5 +162,116 @@ impl PartialSchema for AllSettings<'_> {
         let object = ObjectBuilder::new().schema_type(Type::Object);
         let object = object.description(Some("What a tenant has chosen; booleans are strings."));
         Settings::table().iter().fold(object, add).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::world::{World, order};
+
+    #[tokio::test]
+    async fn all_settings_are_told_in_their_forms() {
+        let world = World::new().await;
+        let reply = world.get("/settings").await;
+        reply.granted();
+        insta::assert_json_snapshot!(reply.data(), @r#"
+        {
+          "aparty_pin_enabled": "true",
+          "aparty_pin_length": 4,
+          "aparty_tag": "aparty",
+          "bparty_pin_enabled": "false",
+          "bparty_pin_length": 4,
+          "bparty_tag": "bparty",
+          "common_pin_enabled": "false",
+          "common_pin_length": 4,
+          "country": "IN",
+          "deallocation_callback_event_endpoint": "",
+          "default_flow_id": "",
+          "default_region": "",
+          "deletion_time": 0,
+          "failed_verification_event_endpoint": "",
+          "greencall_complete_event_endpoint": "",
+          "greenpin_call_complete_event_endpoint": "",
+          "intl_num_sup": "false",
+          "lcr_enabled": "false",
+          "max_deallocation_time": "170d",
+          "max_live_pins_per_vn": 9,
+          "number_choice": "fresh",
+          "regions": "AP,DL,GJ,KA,KL,MH,MP,MU,RJ,TN,WB",
+          "requests_per_minute": 0,
+          "sms_config": {},
+          "sticky_agent_enabled": "false",
+          "strict_numbers": "false",
+          "tag_enabled": "false",
+          "timezone": "IST",
+          "verified_caller_event_endpoint": ""
+        }
+        "#);
+    }
+
+    #[tokio::test]
+    async fn settings_that_are_sent_change_and_take_effect_at_once() {
+        let world = World::new().await;
+        let reply = world
+            .put(
+                "/settings",
+                json!({
+                    "intl_num_sup": true,
+                    "deletion_time": "60",
+                    "default_region": "DL",
+                    "max_deallocation_time": -1,
+                    "sms_config": {"sender": ["a", {"b": null}]},
+                    "aparty_tag": null,
+                    "unknown": 1,
+                }),
+            )
+            .await;
+
+        let data = reply.granted().data();
+        assert_eq!(data["intl_num_sup"], json!("true"));
+        assert_eq!(data["deletion_time"], json!(60));
+        assert_eq!(data["max_deallocation_time"], json!("-1"));
+        assert_eq!(data["sms_config"], json!({"sender": ["a", {"b": null}]}));
+        assert_eq!(data["aparty_tag"], json!("aparty"));
+        assert_eq!(world.get("/settings").await.data(), data);
+
+        let mut abroad = order("order-1");
+        abroad["bparty_numbers"] = json!(["+12025550102"]);
+        assert_eq!(world.post(abroad).await.granted().data()["bparty_numbers"], json!(["+12025550102"]));
+    }
+
+    #[tokio::test]
+    async fn what_was_read_may_be_sent_back() {
+        let world = World::new().await;
+        let before = world.get("/settings").await.data();
+        assert_eq!(world.put("/settings", before.clone()).await.granted().data(), before);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_value_is_named_and_nothing_changes() {
+        let world = World::new().await;
+        let before = world.everything().await;
+        let check = async |body: Value, status, code, path: &str| {
+            let reply = world.put("/settings", body).await;
+            assert_eq!(reply.refused(status, code).json()["detail"]["fields"][0]["path"], json!(path));
+            assert_eq!(world.everything().await, before);
+        };
+        check(json!({"deletion_time": 86_401, "timezone": "UTC"}), 400, 5, "deletion_time").await;
+        check(json!({"deletion_time": 1.5}), 400, 5, "deletion_time").await;
+        check(json!({"deletion_time": "soon"}), 400, 5, "deletion_time").await;
+        check(json!({"intl_num_sup": "yes"}), 400, 5, "intl_num_sup").await;
+        check(json!({"intl_num_sup": []}), 400, 5, "intl_num_sup").await;
+        check(json!({"timezone": "CET"}), 400, 5, "timezone").await;
+        check(json!({"max_deallocation_time": "171d"}), 400, 5, "max_deallocation_time").await;
+        check(json!({"default_region": "XX"}), 400, 5, "default_region").await;
+        check(json!({"requests_per_minute": 1}), 403, 8, "requests_per_minute").await;
+        check(json!({"regions": "KA"}), 403, 8, "regions").await;
+        world.send("PUT", "/settings", "[]").await.refused(400, 5);
+        world.send("PUT", "/settings", r#"{"timezone":"UTC","timezone":"IST"}"#).await.refused(400, 5);
+        let tried = world.send("PUT", "/settings?dry_run=true", r#"{"timezone":"UTC"}"#).await;
+        assert_eq!(tried.granted().data()["timezone"], json!("UTC"));
+        assert_eq!(world.everything().await, before);
     }
 }

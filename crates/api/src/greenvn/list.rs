@@ -213,3 +213,117 @@ impl Filters {
         count.map(Some).ok_or_else(|| Problem::at(Kind::Bad, name, why()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use crate::world::{World, order};
+
+    /// Three allocations a minute apart; the second has ended. They were made at 17:30, 17:31 and 17:32 in India.
+    async fn three() -> World {
+        let world = World::new().await;
+        for n in 1..=3 {
+            let mut wanted = order(&format!("order-{n}"));
+            wanted["bparty_numbers"] = json!([format!("+91990000010{n}")]);
+            let data = world.post(wanted).await.granted().data();
+            if n == 2 {
+                world.delete(&format!("/greenvn/{}", data["greenvn_id"].as_str().unwrap())).await.granted();
+            }
+            world.wait(Duration::from_secs(60));
+        }
+        world
+    }
+
+    async fn names(world: &World, query: &str) -> Vec<Value> {
+        let reply = world.get(&format!("/greenvn?{query}")).await;
+        let data = reply.granted().data();
+        data.as_array().unwrap().iter().map(|a| a["connection_id"].clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_span_of_time_is_read_in_the_tenants_zone() {
+        let world = three().await;
+        let all = ["order-1", "order-2", "order-3"];
+        for from in [
+            "time_from=2026-11-23T17:30:00",
+            "time_from=2026-11-23+17:30:00",
+            "time_from=2026-11-23T12:00:00Z",
+            "time_from=2026-11-23T12:00:00+00:00",
+            "time_from=2026-11-23T17:30:00%2B05:30",
+        ] {
+            assert_eq!(names(&world, from).await, all, "{from}");
+        }
+        assert_eq!(names(&world, "time_from=2026-11-23T17:31:00").await, all[1..]);
+        let span = "time_from=2026-11-23T17:30:30&time_to=2026-11-23T17:31:00";
+        assert_eq!(names(&world, span).await, all[1..2]);
+        assert_eq!(names(&world, "time_from=2026-11-23T17:30:00&state=active").await, ["order-1", "order-3"]);
+        assert_eq!(names(&world, "time_from=2026-11-23T17:30:00&status=vault").await, ["order-2"]);
+    }
+
+    #[tokio::test]
+    async fn pages_are_told_beside_the_data() {
+        let world = three().await;
+        let from = "time_from=2026-11-23T17:30:00";
+        let page = world.get(&format!("/greenvn?{from}&page_size=2&cursor=1")).await;
+        assert_eq!(
+            page.granted().json()["metadata"],
+            json!({"cursor": 1, "page_size": 2, "count": 1, "total": 3})
+        );
+        assert_eq!(names(&world, &format!("{from}&page_size=2&cursor=1")).await, ["order-3"]);
+        assert_eq!(
+            names(&world, &format!("{from}&page_size=2&cursor=4294967295")).await,
+            Vec::<Value>::new()
+        );
+        let first = world.get(&format!("/greenvn?{from}")).await.json();
+        assert_eq!(first["metadata"], json!({"cursor": 0, "page_size": 50, "count": 3, "total": 3}));
+    }
+
+    #[tokio::test]
+    async fn a_name_or_a_number_is_looked_up_without_a_time() {
+        let world = three().await;
+        assert_eq!(names(&world, "connection_id=order-2").await, ["order-2"]);
+        assert_eq!(names(&world, "connection_id=order-9").await, Vec::<Value>::new());
+        for number in ["%2B919900000001", "+919900000001", "09900000001"] {
+            let found = names(&world, &format!("number={number}")).await;
+            assert_eq!(found, ["order-1", "order-2", "order-3"], "{number}");
+        }
+        assert_eq!(names(&world, "number=%2B919900000103").await, ["order-3"]);
+        assert_eq!(
+            names(&world, "number=%2B919900000001&state=active&page_size=1&cursor=1").await,
+            ["order-3"]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_listed_by_is_told() {
+        let world = World::new().await;
+        let check = async |query: &str, code| {
+            let reply = world.get(&format!("/greenvn?{query}")).await;
+            assert_eq!((reply.status, reply.code()), (400, Some(code)), "{query}: {}", reply.text);
+        };
+        let from = "time_from=2026-11-23T17:30:00";
+        check("", 3).await;
+        check("time_to=2026-11-23T17:30:00", 3).await;
+        check(&format!("{from}&region=KA"), 2).await;
+        check("time_from=yesterday", 23).await;
+        check("time_from=2026-11-23", 23).await;
+        check("time_from=2026-11-31T00:00:00", 23).await;
+        check(&format!("{from}&time_to=2026-11-23T17:29:59"), 23).await;
+        check("time_from=2027-01-01T00:00:00", 23).await;
+        check(&format!("{from}&page_size=101"), 5).await;
+        check(&format!("{from}&page_size=0"), 5).await;
+        check(&format!("{from}&page_size=%2B5"), 5).await;
+        check(&format!("{from}&cursor=-1"), 5).await;
+        check(&format!("{from}&cursor=99999999999999999999"), 5).await;
+        check(&format!("{from}&state=deleted"), 5).await;
+        check(&format!("{from}&state=active&status=vault"), 5).await;
+        check(&format!("{from}&{from}"), 5).await;
+        check("number=%2B9199xxxx0001", 16).await;
+        check("connection_id=", 5).await;
+        check("connection_id=a&number=%2B919900000001", 5).await;
+        check(&format!("{from}&%FF=1"), 2).await;
+    }
+}

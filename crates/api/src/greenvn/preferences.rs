@@ -33,7 +33,7 @@ pub(crate) struct Wishes<'a> {
 
 /// The type of a virtual number.
 #[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
+#[schema(as = NumberType, rename_all = "lowercase")]
 #[expect(dead_code, reason = "documents what lenient::number_type reads")]
 pub(crate) enum WireNumberType {
     /// A mobile number.

@@ -36,3 +36,33 @@ pub(crate) async fn read(
     let allocation = find::by_id(&ctx, &tenant, id).await?.ok_or(Kind::NotFound)?;
     Ok(Telling::of(&ctx, Vec::new()).answer(&allocation, &[]))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn an_allocation_is_read_before_and_after_its_end() {
+        let world = World::new().await;
+        let path = world.allocated().await;
+
+        let active = world.get(&path).await;
+        assert_eq!(active.granted().data()["state"], json!("active"));
+        assert_eq!(active.header("etag"), Some("\"1\""));
+
+        world.delete(&path).await.granted();
+        let ended = world.get(&path).await;
+        assert_eq!(ended.granted().data()["state"], json!("vault"));
+        assert_eq!(ended.header("etag"), Some("\"2\""));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_id_of_ours_names_nothing() {
+        let world = World::new().await;
+        for id in ["123456", "019ab1c2-0000-7000-8000-000000000000", "%00", "x%2Fy", "..."] {
+            world.get(&format!("/greenvn/{id}")).await.refused(404, 1);
+        }
+    }
+}

@@ -53,3 +53,55 @@ pub(crate) async fn release(
     };
     idempotency::once(&api, &tenant, once.as_ref(), act).await
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn an_allocation_ends_once() {
+        let world = World::new().await;
+        let path = world.allocated().await;
+
+        let ended = world.delete(&path).await;
+        assert_eq!(ended.granted().data()["state"], json!("vault"));
+
+        world.delete(&path).await.refused(410, 22);
+        world.put(&format!("{path}/vn"), json!({})).await.refused(410, 22);
+        let update = json!({"aparty_numbers": ["+919900000009"]});
+        world.put(&format!("{path}/call-party"), update).await.refused(410, 22);
+        world.delete("/greenvn/019ab1c2-0000-7000-8000-000000000000").await.refused(404, 1);
+    }
+
+    #[tokio::test]
+    async fn only_the_version_that_was_seen_is_ended() {
+        let world = World::new().await;
+        let path = world.allocated().await;
+        let delete = async |tag: &str| world.send_with("DELETE", &path, &[("if-match", tag)], "").await;
+
+        for other in ["\"2\"", "W/\"1\"", "\"x\"", "1", ""] {
+            let reply = delete(other).await;
+            reply.refused(412, 5);
+            assert_eq!(reply.header("etag"), Some("\"1\""), "{other}");
+        }
+        delete("\"1\", \"2\"").await.refused(400, 5);
+        delete("\"1\"").await.granted();
+    }
+
+    #[tokio::test]
+    async fn a_repeat_with_the_same_key_is_no_second_end() {
+        let world = World::new().await;
+        let path = world.allocated().await;
+        let key = [("idempotency-key", "k-1")];
+
+        let tried = world.delete(&format!("{path}?dry_run=true")).await;
+        assert_eq!(tried.granted().data()["state"], json!("vault"));
+        let first = world.send_with("DELETE", &path, &key, "").await;
+        let again = world.send_with("DELETE", &path, &key, "").await;
+
+        assert_eq!(first.granted().text, again.granted().text);
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    }
+}

@@ -111,3 +111,126 @@ fn read(tenant: &Known, body: &[u8]) -> Result<(PartiesUpdate, Vec<Notice>), Pro
     let b = PartyUpdate { numbers: b_numbers, pins: b_pins };
     Ok((PartiesUpdate { a, b, usage }, odd))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use crate::world::{World, order};
+
+    #[tokio::test]
+    async fn each_list_that_is_sent_replaces_and_the_others_stay() {
+        let world = World::new().await;
+        let path = world.allocated().await;
+        let before = world.get(&path).await.data();
+        let update = async |body| world.put(&format!("{path}/call-party"), body).await.granted().data();
+        let with = |mut data: Value, key: &str, value: Value| {
+            data[key] = value;
+            data
+        };
+
+        let a = json!(["+919900000011", "+919900000012"]);
+        let after = update(json!({"aparty_numbers": a})).await;
+        assert_eq!(after, with(before, "aparty_numbers", a));
+        let b = json!(["+919900000021"]);
+        let now = update(json!({"bparty_numbers": b})).await;
+        assert_eq!(now, with(after, "bparty_numbers", b.clone()));
+
+        let after =
+            update(json!({"bparty_numbers": b, "aparty_pins": [123456], "bparty_pins": ["234567"]})).await;
+        assert_eq!((&after["aparty_pins"], &after["bparty_pins"]), (&json!([123_456]), &json!([234_567])));
+        let after = update(json!({"bparty_numbers": b, "aparty_pins": [], "usage": "oneway"})).await;
+        assert_eq!((&after["aparty_pins"], &after["bparty_pins"]), (&json!([]), &json!([234_567])));
+        assert_eq!(after["usage"], json!("oneway"));
+        let after = update(json!({"bparty_numbers": b, "usage": "twoway"})).await;
+        assert_eq!(after["usage"], json!("twoway"));
+        assert_eq!(world.get(&path).await.data(), after);
+    }
+
+    #[tokio::test]
+    async fn the_end_stays_where_it_was() {
+        let world = World::new().await;
+        let mut wanted = order("order-1");
+        wanted["deallocation_policy"] = json!({"duration": "10m"});
+        let path = format!("/greenvn/{}", world.post(wanted).await.data()["greenvn_id"].as_str().unwrap());
+
+        world.wait(Duration::from_secs(599));
+        let update = json!({"aparty_numbers": ["+919900000011"]});
+        world.put(&format!("{path}/call-party"), update.clone()).await.granted();
+        world.wait(Duration::from_secs(1));
+
+        assert_eq!(world.get(&path).await.data()["state"], json!("vault"));
+        world.put(&format!("{path}/call-party"), update).await.refused(410, 22);
+    }
+
+    #[tokio::test]
+    async fn numbers_and_pins_of_others_on_the_same_virtual_number_change_nothing() {
+        let world = World::new().await;
+        let path = world.allocated().await;
+        let mut other = order("order-2");
+        other["aparty_numbers"] = json!(["+919900000031"]);
+        other["bparty_numbers"] = json!(["+919900000032"]);
+        other["aparty_pins"] = json!([483_920]);
+        other["strictness"] = json!(true);
+        other["preferences"] = json!({"greenvn": world.get(&path).await.data()["greenvn"]});
+        world.post(other).await.granted();
+        let before = world.everything().await;
+        let refused = async |body: Value, code, path_told: &str| {
+            let reply = world.put(&format!("{path}/call-party"), body).await;
+            assert_eq!(reply.refused(409, code).json()["detail"]["fields"][0]["path"], json!(path_told));
+            assert!(!reply.text.contains("99000000") && !reply.text.contains("483920"), "{}", reply.text);
+            assert_eq!(world.everything().await, before);
+        };
+
+        refused(json!({"aparty_numbers": ["+919900000041", "+919900000032"]}), 19, "aparty_numbers[1]").await;
+        refused(json!({"bparty_numbers": ["+919900000031"]}), 19, "bparty_numbers[0]").await;
+        let pin = json!({"aparty_numbers": ["+919900000001"], "bparty_pins": [483920]});
+        refused(pin, 19, "bparty_pins[0]").await;
+        refused(json!({"aparty_numbers": ["+919900000002"]}), 14, "aparty_numbers[0]").await;
+        let both =
+            json!({"aparty_numbers": ["+919900000001"], "aparty_pins": [777777], "bparty_pins": [777777]});
+        refused(both, 19, "bparty_pins[0]").await;
+    }
+
+    #[tokio::test]
+    async fn at_least_one_list_of_numbers_must_be_there() {
+        let world = World::new().await;
+        let path = world.allocated().await;
+        let before = world.everything().await;
+        for body in [
+            json!({}),
+            json!({"usage": "oneway"}),
+            json!({"aparty_pins": [123456]}),
+            json!({"aparty_numbers": null}),
+            json!({"aparty_numbers": []}),
+        ] {
+            world.put(&format!("{path}/call-party"), body).await.refused(400, 3);
+        }
+        world.send("PUT", &format!("{path}/call-party"), "").await.refused(400, 3);
+        assert_eq!(world.everything().await, before);
+    }
+
+    #[tokio::test]
+    async fn tried_only_conditional_and_once() {
+        let world = World::new().await;
+        let path = world.allocated().await;
+        let call_party = format!("{path}/call-party");
+        let body = json!({"aparty_numbers": ["+919900000011"]}).to_string();
+        let before = world.everything().await;
+
+        let tried = world.send("PUT", &format!("{call_party}?dry_run=true"), body.clone()).await;
+        assert_eq!(tried.granted().json()["detail"]["dry_run"], json!(true));
+        assert_eq!(tried.data()["aparty_numbers"], json!(["+919900000011"]));
+        let conditional = [("if-match", "\"7\"")];
+        world.send_with("PUT", &call_party, &conditional, body.clone()).await.refused(412, 5);
+        assert_eq!(world.everything().await, before);
+
+        let once = [("if-match", "\"1\""), ("idempotency-key", "k-1")];
+        let first = world.send_with("PUT", &call_party, &once, body.clone()).await;
+        let again = world.send_with("PUT", &call_party, &once, body).await;
+        assert_eq!(first.granted().text, again.granted().text);
+        assert_eq!(first.header("etag"), Some("\"2\""));
+    }
+}

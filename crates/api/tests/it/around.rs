@@ -1,0 +1,136 @@
+//! What holds for every request: its id, its limits, paths and methods there are not, and figures.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use callveil_api::{ApiConfig, metrics_router};
+use tower::ServiceExt;
+
+use crate::world::{World, order};
+
+#[tokio::test]
+async fn a_request_has_an_id_its_own_or_a_new_one() {
+    let world = World::new().await;
+    let id = async |sent: &str| {
+        let reply = world.send_with("GET", "/settings", &[("x-request-id", sent)], "").await;
+        reply.header("x-request-id").unwrap().to_owned()
+    };
+
+    assert_eq!(id("order-1001/attempt:2").await, "order-1001/attempt:2");
+    for unfit in ["", "with space", "semi;colon", &"x".repeat(65)] {
+        let new = id(unfit).await;
+        assert_eq!((new.len(), &new[14..15]), (36, "7"), "{unfit:?}: a UUIDv7");
+    }
+    assert_ne!(id("").await, id("").await);
+    assert!(world.ask(get("/nowhere")).await.header("x-request-id").is_some());
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_there_are_told_in_the_envelope() {
+    let world = World::new().await;
+    for path in
+        ["/", "/v1", "/v1/tenants/demo", "/v1/tenants/demo/greenpin", "/v2/tenants/demo/greenvn", "/metrics"]
+    {
+        world.ask(get(path)).await.refused(404, 5);
+    }
+    let patch = world.send("PATCH", "/greenvn", "").await;
+    let allowed = patch.refused(405, 8).header("allow").unwrap().to_owned();
+    assert!(allowed.contains("GET") && allowed.contains("POST"), "{allowed}");
+    let post = world.send("POST", "/settings", "{}").await;
+    assert!(post.refused(405, 8).header("allow").unwrap().contains("PUT"));
+}
+
+#[tokio::test]
+async fn a_tenant_over_its_rate_is_told_when_to_come_again() {
+    let world = World::new().await;
+    world.set("requests_per_minute", "2").await;
+
+    world.get("/settings").await.granted();
+    world.get("/settings").await.granted();
+    let reply = world.get("/settings").await;
+
+    reply.refused(429, 17);
+    assert_eq!(reply.header("retry-after"), Some("30"));
+    assert_eq!(reply.header("ratelimit-policy"), Some("\"tenant\";q=2;w=60"));
+    assert_eq!(reply.header("ratelimit"), Some("\"tenant\";r=0;t=30"));
+    world.wait(Duration::from_secs(30));
+    world.get("/settings").await.granted();
+    world.get("/settings").await.refused(429, 17);
+}
+
+#[tokio::test]
+async fn too_many_at_a_time_are_turned_away_at_once() {
+    let world = World::with(ApiConfig { most_in_flight: 0, ..ApiConfig::default() }).await;
+    let reply = world.post(order("order-1")).await;
+    reply.refused(503, 0);
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    assert!(figures(&world).await.contains("callveil_http_shed_total 1"));
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_ended() {
+    let world = World::new().await;
+    let _stopped = world.stop_writing();
+    // Timers run out as soon as nothing else is left to do.
+    tokio::time::pause();
+
+    let reply = world.post(order("order-1")).await;
+
+    reply.refused(503, 0);
+    assert_eq!(reply.header("retry-after"), Some("5"));
+    assert!(reply.message().contains("connection_id"), "{}", reply.text);
+}
+
+#[tokio::test]
+async fn figures_have_closed_labels_and_no_numbers() {
+    let world = World::new().await;
+    world.allocated().await;
+    world.post(order("order-1")).await.refused(409, 18);
+    world.ask(get("/nowhere/919900000001")).await;
+    world.send("BREW919900000001", "/greenvn", "").await;
+
+    let figures = figures(&world).await;
+
+    for line in [
+        r#"callveil_http_requests_total{method="POST",route="/v1/tenants/{sid}/greenvn",status="200"} 1"#,
+        r#"callveil_http_requests_total{method="POST",route="/v1/tenants/{sid}/greenvn",status="409"} 1"#,
+        r#"callveil_http_requests_total{method="GET",route="none",status="404"} 1"#,
+        r#"callveil_refusals_total{code="18"} 1"#,
+        "callveil_allocations_active 1",
+        r#"callveil_virtual_numbers{lending="open"} 5"#,
+        r#"callveil_virtual_numbers{lending="draining"} 0"#,
+        r#"callveil_http_request_seconds_count{route="/v1/tenants/{sid}/greenvn"} 3"#,
+    ] {
+        assert!(figures.contains(line), "{line}\n{figures}");
+    }
+    assert!(!figures.contains("9900000") && !figures.contains("9180000") && !figures.contains("demo"));
+}
+
+#[tokio::test]
+async fn the_description_and_its_page_come_from_here_alone() {
+    let world = World::new().await;
+    for (path, version) in [("/openapi.json", "3.1.0"), ("/openapi-3.0.json", "3.0.3")] {
+        let reply = world.ask(get(path)).await;
+        assert_eq!((reply.status, reply.json()["openapi"].as_str()), (200, Some(version)), "{path}");
+    }
+    let page = world.ask(get("/docs")).await;
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'") && policy.contains("connect-src 'self'"), "{policy}");
+    assert!(!policy.contains("http"), "{policy}");
+    assert!(!page.text.contains("//"), "{}", page.text);
+    assert_eq!(world.ask(get("/docs/start.js")).await.status, 200);
+    assert!(world.ask(get("/docs/scalar.js")).await.text.len() > 1_000_000);
+}
+
+async fn figures(world: &World) -> String {
+    let router: Router = metrics_router(world.api.clone());
+    let response = router.oneshot(get("/metrics")).await.unwrap();
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    String::from_utf8(bytes.into()).unwrap()
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
