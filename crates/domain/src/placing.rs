@@ -68,8 +68,7 @@ pub(crate) async fn place(
         change.guards.push(Guard::Lendable { tenant: tenant.sid.clone(), virtual_number });
         change.guards.push(Guard::Shared { virtual_number });
         if !pins.is_empty() {
-            let at_most = tenant.settings.live_pins;
-            change.guards.push(Guard::PinRoom { virtual_number, allocation, at_most });
+            change.guards.push(pin_room(tenant, virtual_number, allocation, pins.len()));
         }
         match ctx.commit(change).await? {
             Outcome::Applied => return Ok((virtual_number, warnings)),
@@ -85,6 +84,17 @@ pub(crate) async fn place(
             ) => return refuse(NotPlaced::Conflict(conflict)),
         }
     }
+}
+
+/// The guard that an allocation may have so many pins on a virtual number: what [`pin::has_room`] found still holds.
+pub(crate) fn pin_room(
+    tenant: &Tenant,
+    virtual_number: PhoneNumber,
+    allocation: AllocationId,
+    pins: usize,
+) -> Guard {
+    let brought = u32::try_from(pins).unwrap_or(u32::MAX);
+    Guard::PinRoom { virtual_number, allocation, others: tenant.settings.live_pins.saturating_sub(brought) }
 }
 
 /// The pins that other allocations hold on a virtual number.

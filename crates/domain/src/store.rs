@@ -171,14 +171,14 @@ pub enum Guard {
         /// Which number.
         virtual_number: PhoneNumber,
     },
-    /// After the change, the virtual number holds at most `at_most` pins, or only those of this allocation.
+    /// Other allocations hold at most so many pins on the virtual number.
     PinRoom {
         /// Which number.
         virtual_number: PhoneNumber,
-        /// Whose pins do not count against a number that it has to itself.
+        /// Whose pins do not count, not even those that it has let go and that cool.
         allocation: AllocationId,
-        /// The cap.
-        at_most: u32,
+        /// How many the others may hold beside what the allocation brings.
+        others: u32,
     },
 }
 

@@ -20,7 +20,6 @@ mod statements;
 mod tidy;
 mod writer;
 
-use std::fs::File;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -40,6 +39,7 @@ pub use open::{Mode, OpenError};
 
 use checkpoint::Checkpointer;
 use directory::Held;
+use open::Lock;
 use readers::{Pool, SlowReader};
 use writer::{Wanted, Writer};
 
@@ -50,7 +50,7 @@ pub struct SqliteStore {
     readers: Pool,
     slow: SlowReader,
     writer: Writer,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl SqliteStore {

@@ -8,9 +8,9 @@ use crate::allocation::{Allocation, AllocationId, Parties, Side, State, Usage, k
 use crate::number::PhoneNumber;
 use crate::parties::{Fault, Wrong, check_apart, check_numbers, without_repetition};
 use crate::pin::{self, Pin};
-use crate::placing::{others_pins, warn_of_pins};
+use crate::placing::{others_pins, pin_room, warn_of_pins};
 use crate::receipt::{ReceiptWanted, Warning};
-use crate::store::{AllocationWrite, Change, Claim, ClaimKey, Conflict, Guard, Outcome, StoreError};
+use crate::store::{AllocationWrite, Change, Claim, ClaimKey, Conflict, Outcome, StoreError};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use crate::{ATTEMPTS, Ctx, Failure, refuse};
@@ -115,11 +115,7 @@ pub async fn update_parties(
 
         let mut change = change_between(&before, &after, tenant, ctx.now);
         if brings_pins {
-            change.guards.push(Guard::PinRoom {
-                virtual_number: after.virtual_number,
-                allocation: id,
-                at_most: tenant.settings.live_pins,
-            });
+            change.guards.push(pin_room(tenant, after.virtual_number, id, pins.len()));
         }
         change.receipt = receipt.as_ref().map(|r| r.write(&after, &warnings, ctx.now));
         match ctx.commit(change).await? {

@@ -131,11 +131,10 @@ fn unless_refused(holds: bool, guard: &Guard) -> Result<(), Stop> {
 fn check_after_claims(tx: &Connection, guard: &Guard, now: Timestamp) -> Result<(), Stop> {
     let holds = match guard {
         Guard::Lendable { .. } | Guard::Shared { .. } => true,
-        Guard::PinRoom { virtual_number, allocation, at_most } => {
-            let mut statement = tx.prepare_cached(sql::COUNT_PINS)?;
+        Guard::PinRoom { virtual_number, allocation, others } => {
             let of = params![rows::digits(*virtual_number), now.as_micros(), allocation.as_bytes()];
-            let (all, others): (u32, u32) = statement.query_one(of, |row| Ok((row.get(0)?, row.get(1)?)))?;
-            all <= *at_most || others == 0
+            let held: u32 = tx.prepare_cached(sql::COUNT_OTHERS_PINS)?.query_one(of, |row| row.get(0))?;
+            held <= *others
         }
     };
     unless_refused(holds, guard)

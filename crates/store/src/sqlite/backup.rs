@@ -8,7 +8,7 @@ use callveil_domain::store::StoreError;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::open::{self, OpenError, beside, connect, directory_of, private};
+use super::open::{self, Lock, OpenError, beside, connect, directory_of, private};
 use super::{migrate, reads};
 
 /// Why no copy was made.
@@ -87,7 +87,7 @@ fn copy_pages(source: &Connection, to: &Path) -> Result<(), BackupError> {
 pub fn restore(from: &Path, to: &Path) -> Result<(), RestoreError> {
     open::require_file(from)?;
     open::require_directory(to)?;
-    let _lock = open::lock(to)?;
+    let _lock = Lock::take(to)?;
     let incoming = beside(to, "-restoring");
     remove_with_log(&incoming)?;
     let checked = take_in(from, &incoming).and_then(|()| {

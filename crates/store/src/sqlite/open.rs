@@ -103,8 +103,7 @@ pub(super) struct Opened {
     pub(super) checkpointer: Connection,
     pub(super) readers: Vec<Connection>,
     pub(super) slow: Connection,
-    /// Held as long as this file is open.
-    pub(super) lock: Option<File>,
+    pub(super) lock: Option<Lock>,
 }
 
 /// How many connections read by key: as many threads do so at a time without waiting for each other.
@@ -114,7 +113,7 @@ const READERS: usize = 4;
 pub(super) fn open(path: &Path, mode: Mode) -> Result<Opened, OpenError> {
     require_directory(path)?;
     let lock = match mode {
-        Mode::Serve => Some(lock(path)?),
+        Mode::Serve => Some(Lock::take(path)?),
         Mode::Tool => None,
     };
     make_private(path)?;
@@ -162,15 +161,27 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Takes the lock that one server at a time holds. It goes when the file is closed, however the program ends.
-pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
-    let lock_path = beside(path, "-lock");
-    let system = |source| OpenError::System { doing: "locking", path: lock_path.clone(), source };
-    let file = private().create(true).truncate(false).open(&lock_path).map_err(system)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(system(source)),
+/// The lock that one server at a time holds. It goes with the process, however that ends.
+pub(super) struct Lock(File);
+
+impl Lock {
+    /// Takes the lock of a database.
+    pub(super) fn take(path: &Path) -> Result<Lock, OpenError> {
+        let lock_path = beside(path, "-lock");
+        let system = |source| OpenError::System { doing: "locking", path: lock_path.clone(), source };
+        let file = private().create(true).truncate(false).open(&lock_path).map_err(system)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock(file)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(system(source)),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that this one is just starting may have it open too.
+        let _ = self.0.unlock();
     }
 }
 

@@ -210,13 +210,13 @@ statements! {
             and virtual_number = ?1
             and held_until > ?2";
 
-    /// How many pins are held on a number, and how many of them by others than this allocation.
-    COUNT_PINS = "
-        select count(*), count(case when allocation_id <> ?3 then 1 end)
+    COUNT_OTHERS_PINS = "
+        select count(*)
         from claim
         where kind = 1
             and virtual_number = ?1
-            and held_until > ?2";
+            and held_until > ?2
+            and allocation_id <> ?3";
 
     HOLDER_OF_PIN = concat!("
         select ", allocation_columns!(), "

@@ -60,7 +60,8 @@ contract! {
             a_number_held_whole_is_not_shared,
             an_allocation_shares_with_itself,
             pins_need_room,
-            pins_alone_on_a_number_need_none,;
+            pins_that_are_held_no_more_leave_room,
+            its_own_pins_take_no_room_even_when_they_cool,;
         directory:
             a_tenant_is_added_once,
             settings_are_kept_and_read_back,
@@ -92,6 +93,7 @@ contract! {
         whole_changes:
             nothing_is_kept_of_a_refused_change,
             a_refused_change_leaves_its_neighbours,
+            a_change_that_no_program_should_make_fails_alone,
             a_rehearsal_keeps_nothing,
             a_moved_allocation_goes_before_its_claims,
             an_empty_change_keeps_its_moment,

@@ -102,6 +102,7 @@ async fn writes_until_it_is_killed() {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "this is how the child tells what it was answered")]
 async fn write(store: Arc<SqliteStore>, writer: u64) {
     let mut rng = StdRng::seed_from_u64(writer);
     for n in 1..1_000_000 {
@@ -117,7 +118,8 @@ async fn write(store: Arc<SqliteStore>, writer: u64) {
 
 /// An allocation with keys that no other has: its people are of a country code that nobody has.
 fn any_allocation(writer: u64, n: u64, rng: &mut StdRng) -> Allocation {
-    let nobody = |side: u64| PhoneNumber::from_digits(999_000_000_000_000 + writer * 10_000_000 + n * 10 + side);
+    let nobody =
+        |side: u64| PhoneNumber::from_digits(999_000_000_000_000 + writer * 10_000_000 + n * 10 + side);
     let mut lent = allocation(1, crate::world::vn(1 + n % 9), 1, 2);
     lent.id = AllocationId::new(at(1), rng);
     lent.connection = ConnectionId::parse(&format!("order-{writer}-{n}")).unwrap();

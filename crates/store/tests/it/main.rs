@@ -3,11 +3,15 @@
 //! A case of the contract is a function of a [`world::World`] and stands once in the list of `contract`; each store
 //! is one line of that list.
 
+#![expect(clippy::unwrap_used, reason = "what a helper of a test unwraps, the test asserts")]
+
 mod backup;
 mod contract;
 mod crash;
 mod disk;
 mod files;
+mod law;
 mod migrations;
+mod queue;
 mod races;
 mod world;

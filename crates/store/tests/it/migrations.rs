@@ -45,12 +45,18 @@ async fn opening_again_changes_nothing() {
 fn a_newer_schema_is_refused_with_what_to_do() {
     let place = Place::new();
     drop(SqliteStore::open(&place.database(), Mode::Serve).unwrap());
-    change(&place.database(), "insert into migration (number, name, sha256) values (99, '0099_later', 'abc')");
+    change(
+        &place.database(),
+        "insert into migration (number, name, sha256) values (99, '0099_later', 'abc')",
+    );
 
     let error = refused(&place.database());
 
     assert!(matches!(error, OpenError::NewerSchema { found: 2, known: 1, .. }), "{error}");
-    assert!(error.to_string().contains("use the version of callveil that wrote it, or a later one"), "{error}");
+    assert!(
+        error.to_string().contains("use the version of callveil that wrote it, or a later one"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -29,9 +29,14 @@ pub struct World {
     _files: TempDir,
 }
 
+/// A directory for tests that wait for the disk often and do not ask how it behaves: in memory where that can be.
+pub fn quick_directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// The contract on SQLite.
 pub async fn sqlite() -> World {
-    let files = tempfile::tempdir().unwrap();
+    let files = quick_directory();
     let store = SqliteStore::open(&files.path().join("callveil.db"), Mode::Serve).unwrap();
     let world = World { store: Arc::new(store), _files: files };
     furnish(world.store.as_ref(), 9).await;
@@ -90,7 +95,8 @@ impl World {
             writeln!(picture, "{claim:?} {:?}", digits_of_key(&claim.key)).unwrap();
         }
         let directory = store.directory().await.unwrap();
-        writeln!(picture, "revision {} {:?}", directory.revision, directory.tenants().collect::<Vec<_>>()).unwrap();
+        writeln!(picture, "revision {} {:?}", directory.revision, directory.tenants().collect::<Vec<_>>())
+            .unwrap();
         for tenant in directory.tenants() {
             writeln!(picture, "{:?}", directory.keys_for(tenant.sid.as_str())).unwrap();
         }
@@ -111,7 +117,9 @@ fn digits_of(allocation: &Allocation) -> Vec<u64> {
 
 fn digits_of_key(key: &ClaimKey) -> [u64; 2] {
     match key {
-        ClaimKey::Number { number, virtual_number } => [number.expose_digits(), virtual_number.expose_digits()],
+        ClaimKey::Number { number, virtual_number } => {
+            [number.expose_digits(), virtual_number.expose_digits()]
+        }
         ClaimKey::Pin { pin, virtual_number } => [pin.expose_value(), virtual_number.expose_digits()],
         ClaimKey::Whole { virtual_number } => [0, virtual_number.expose_digits()],
         ClaimKey::Connection { .. } => [0, 0],

@@ -8,7 +8,8 @@ use callveil_domain::time::Timestamp;
 use callveil_domain::virtual_number::FlowId;
 
 use crate::world::{
-    COOLING, LENT, World, acme, allocation, at, create, end, ended, number_claim, other, party, person, pin, vn,
+    COOLING, LENT, World, acme, allocation, at, create, end, ended, number_claim, other, party, person, pin,
+    vn,
 };
 
 pub async fn an_allocation_reads_back_as_it_was_written(world: &World) {

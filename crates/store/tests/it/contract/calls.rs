@@ -54,7 +54,8 @@ pub async fn a_pin_finds_its_holder_while_it_is_held(world: &World) {
     let mut with_pin = allocation(1, vn(1), 1, 2);
     with_pin.parties.b.pins = vec![pin(4839)];
     let lent = world.lend(with_pin).await;
-    let holder = async |number, digits, now| world.store.holder_of_pin(number, pin(digits), now).await.unwrap();
+    let holder =
+        async |number, digits, now| world.store.holder_of_pin(number, pin(digits), now).await.unwrap();
 
     assert_eq!(holder(vn(1), 4839, at(2)).await, Some(lent.clone()));
     assert_eq!(holder(vn(1), 4838, at(2)).await, None);

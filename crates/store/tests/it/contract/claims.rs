@@ -2,7 +2,9 @@
 
 use callveil_domain::store::{Change, Claim, ClaimKey, Conflict};
 
-use crate::world::{COOLING, LENT, World, acme, allocation, at, create, end, number_claim, other, person, pin, vn};
+use crate::world::{
+    COOLING, LENT, World, acme, allocation, at, create, end, number_claim, other, person, pin, vn,
+};
 use callveil_domain::allocation::{AllocationId, ConnectionId, Ending};
 
 fn only(claim: Claim, now: i64) -> Change {
@@ -30,7 +32,8 @@ pub async fn a_key_is_held_by_one_allocation(world: &World) {
     for key in keys() {
         world.applied(only(Claim { key: key.clone(), allocation: first, held_until: at(10) }, 0)).await;
 
-        let conflict = world.refused(only(Claim { key: key.clone(), allocation: second, held_until: at(20) }, 9)).await;
+        let conflict =
+            world.refused(only(Claim { key: key.clone(), allocation: second, held_until: at(20) }, 9)).await;
 
         assert_eq!(conflict, Conflict::Held(key.clone()));
         assert_eq!(world.claim(key).await, Some((first, at(10))));

@@ -17,10 +17,9 @@ fn write(write: DirectoryWrite) -> Change {
 }
 
 async fn refused(world: &World, refused: DirectoryWrite) -> DirectoryConflict {
-    match world.refused(write(refused)).await {
-        Conflict::Directory(conflict) => conflict,
-        conflict => panic!("{conflict:?}"),
-    }
+    let conflict = world.refused(write(refused)).await;
+    let Conflict::Directory(conflict) = conflict else { panic!("{conflict:?}") };
+    conflict
 }
 
 fn nobody() -> Sid {
@@ -158,9 +157,10 @@ fn remove(number: PhoneNumber, now: i64) -> Change {
 pub async fn a_number_is_removed_when_nothing_is_held_on_it(world: &World) {
     let lent = world.lend(allocation(1, vn(1), 1, 2)).await;
     world.applied(write(put(&other(), vn(20)))).await;
-    let conflict = async |number, now| match world.refused(remove(number, now)).await {
-        Conflict::Directory(conflict) => conflict,
-        conflict => panic!("{conflict:?}"),
+    let conflict = async |number, now| {
+        let conflict = world.refused(remove(number, now)).await;
+        let Conflict::Directory(conflict) = conflict else { panic!("{conflict:?}") };
+        conflict
     };
     let free_at = lent.held_until().since(at(0)).as_secs().cast_signed();
 
@@ -178,10 +178,8 @@ pub async fn a_number_is_removed_when_nothing_is_held_on_it(world: &World) {
 }
 
 pub async fn a_number_is_not_removed_under_a_pin_or_a_whole_claim(world: &World) {
-    let keys = [
-        ClaimKey::Pin { pin: pin(4839), virtual_number: vn(1) },
-        ClaimKey::Whole { virtual_number: vn(1) },
-    ];
+    let keys =
+        [ClaimKey::Pin { pin: pin(4839), virtual_number: vn(1) }, ClaimKey::Whole { virtual_number: vn(1) }];
     world.applied(write(set_lending(vn(1), Lending::Draining))).await;
     for (n, key) in keys.into_iter().enumerate() {
         let begin = 100 * i64::try_from(n).unwrap();

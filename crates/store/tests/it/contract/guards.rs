@@ -2,7 +2,7 @@
 
 use callveil_domain::allocation::Allocation;
 use callveil_domain::number::PhoneNumber;
-use callveil_domain::store::{Change, ClaimKey, Conflict, DirectoryWrite, Guard};
+use callveil_domain::store::{AllocationWrite, Change, Claim, ClaimKey, Conflict, DirectoryWrite, Guard};
 use callveil_domain::virtual_number::Lending;
 
 use crate::world::{World, acme, allocation, at, create, other, pin, put, vn};
@@ -61,41 +61,52 @@ pub async fn an_allocation_shares_with_itself(world: &World) {
     next.version = 2;
     hold_on.guards.push(Guard::Shared { virtual_number: vn(1) });
     hold_on.take = next.claims();
-    hold_on.allocations.push(callveil_domain::store::AllocationWrite::Update(next));
+    hold_on.allocations.push(AllocationWrite::Update(next));
     world.applied(hold_on).await;
 }
 
-/// Lends a number to two people with these pins on side B, if there is room for three.
-fn with_pins(n: i64, people: [u64; 2], pins: &[u64]) -> Change {
+/// Lends a number to two people with these pins on side B, if others hold at most so many.
+fn with_pins(n: i64, people: [u64; 2], pins: &[u64], others: u32) -> Change {
     let mut lent = allocation(n, vn(1), people[0], people[1]);
     lent.parties.b.pins = pins.iter().map(|value| pin(*value)).collect();
     let mut change = create(&lent);
-    change.guards.push(Guard::PinRoom { virtual_number: vn(1), allocation: lent.id, at_most: 3 });
+    change.guards.push(Guard::PinRoom { virtual_number: vn(1), allocation: lent.id, others });
     change
 }
 
 pub async fn pins_need_room(world: &World) {
-    world.applied(with_pins(1, [1, 2], &[11, 12])).await;
-    let one_too_many = with_pins(2, [3, 4], &[13, 14]);
+    world.applied(with_pins(1, [1, 2], &[11, 12], 0)).await;
+    let one_too_many = with_pins(2, [3, 4], &[13, 14], 1);
     assert_eq!(world.refused(one_too_many.clone()).await, Conflict::Guard(one_too_many.guards[0].clone()));
-    world.applied(with_pins(3, [3, 4], &[13])).await;
-    let full = with_pins(4, [5, 6], &[14]);
+    world.applied(with_pins(3, [3, 4], &[13], 2)).await;
+    let full = with_pins(4, [5, 6], &[14], 2);
     assert_eq!(world.refused(full.clone()).await, Conflict::Guard(full.guards[0].clone()));
-
-    // Pins that are held no more make room.
-    let mut cool = Change::at(at(5));
-    cool.cool.extend([11, 12].map(|value| callveil_domain::store::Claim {
-        key: ClaimKey::Pin { pin: pin(value), virtual_number: vn(1) },
-        allocation: allocation(1, vn(1), 1, 2).id,
-        held_until: at(5),
-    }));
-    world.applied(cool).await;
-    world.applied(with_pins(6, [5, 6], &[14, 15])).await;
 }
 
-pub async fn pins_alone_on_a_number_need_none(world: &World) {
-    world.applied(with_pins(1, [1, 2], &[11, 12, 13, 14, 15])).await;
+pub async fn pins_that_are_held_no_more_leave_room(world: &World) {
+    let first = with_pins(1, [1, 2], &[11, 12], 0);
+    world.applied(first.clone()).await;
+    let mut cool = Change::at(at(5));
+    cool.cool = first.take.into_iter().map(|claim| Claim { held_until: at(7), ..claim }).collect();
+    world.applied(cool).await;
 
-    let one_more = with_pins(2, [3, 4], &[16]);
-    assert_eq!(world.refused(one_more.clone()).await, Conflict::Guard(one_more.guards[0].clone()));
+    let early = with_pins(6, [3, 4], &[13], 1);
+    assert_eq!(world.refused(early.clone()).await, Conflict::Guard(early.guards[0].clone()));
+    world.applied(with_pins(7, [3, 4], &[13], 1)).await;
+}
+
+pub async fn its_own_pins_take_no_room_even_when_they_cool(world: &World) {
+    let first = with_pins(1, [1, 2], &[11, 12], 0);
+    world.applied(first.clone()).await;
+
+    let mut swap = Change::at(at(5));
+    swap.guards = first.guards;
+    for claim in first.take {
+        if let ClaimKey::Pin { pin: old, .. } = claim.key {
+            let new = ClaimKey::Pin { pin: pin(old.expose_value() + 10), virtual_number: vn(1) };
+            swap.take.push(Claim { key: new, ..claim.clone() });
+            swap.cool.push(Claim { held_until: at(50), ..claim });
+        }
+    }
+    world.applied(swap).await;
 }

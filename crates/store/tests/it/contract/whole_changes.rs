@@ -1,7 +1,7 @@
 //! A change is applied as if alone: all of it, or nothing.
 
 use callveil_domain::allocation::{Allocation, Ending};
-use callveil_domain::store::{AllocationWrite, Change, Conflict, DirectoryWrite, Outcome};
+use callveil_domain::store::{AllocationWrite, Change, Conflict, DirectoryWrite, Outcome, StoreError};
 use callveil_domain::tenant::Sid;
 
 use super::receipts::receipt;
@@ -35,7 +35,14 @@ pub async fn nothing_is_kept_of_a_refused_change(world: &World) {
 pub async fn a_refused_change_leaves_its_neighbours(world: &World) {
     // Sent at once, so that they are applied in one batch where a store has such.
     let changes: Vec<Change> = (1..=40)
-        .map(|n| create(&allocation(n, vn(1 + n.cast_unsigned() % 4), n.cast_unsigned(), 49 - n.cast_unsigned() % 2)))
+        .map(|n| {
+            create(&allocation(
+                n,
+                vn(1 + n.cast_unsigned() % 4),
+                n.cast_unsigned(),
+                49 - n.cast_unsigned() % 2,
+            ))
+        })
         .collect();
     let tasks: Vec<_> = changes
         .into_iter()
@@ -48,7 +55,8 @@ pub async fn a_refused_change_leaves_its_neighbours(world: &World) {
     let mut applied = 0;
     for task in tasks {
         let (change, outcome) = task.await.unwrap();
-        let held = world.store.claims(&change.take.iter().map(|c| c.key.clone()).collect::<Vec<_>>()).await.unwrap();
+        let held =
+            world.store.claims(&change.take.iter().map(|c| c.key.clone()).collect::<Vec<_>>()).await.unwrap();
         let own = held.iter().flatten().filter(|c| c.allocation == change.take[0].allocation).count();
         match outcome {
             Outcome::Applied => assert_eq!(own, change.take.len()),
@@ -58,6 +66,19 @@ pub async fn a_refused_change_leaves_its_neighbours(world: &World) {
     }
     // Four virtual numbers, on each of which one of the two people that all share can stand once.
     assert!((4..=8).contains(&applied), "{applied}");
+}
+
+pub async fn a_change_that_no_program_should_make_fails_alone(world: &World) {
+    let nobodys = Allocation { tenant: Sid::parse("nobody").unwrap(), ..allocation(1, vn(1), 1, 2) };
+
+    let (failed, applied) = tokio::join!(
+        world.store.apply(create(&nobodys)),
+        world.store.apply(create(&allocation(2, vn(2), 1, 2)))
+    );
+
+    assert!(matches!(failed, Err(StoreError::Corrupt(_))), "{failed:?}");
+    assert_eq!(applied.unwrap(), Outcome::Applied);
+    assert_eq!(world.store.allocations_after(None, 9).await.unwrap(), [allocation(2, vn(2), 1, 2)]);
 }
 
 pub async fn a_rehearsal_keeps_nothing(world: &World) {
