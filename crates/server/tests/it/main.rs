@@ -2,9 +2,15 @@
 //! loopback, with every wait bounded.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod configuration;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod disk;
 #[cfg(test)]
 mod http;
 #[cfg(test)]

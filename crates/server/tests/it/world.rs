@@ -20,24 +20,22 @@ pub const SOON: Duration = Duration::from_secs(20);
 
 /// A directory of its own, and the program pointed at a database in it.
 pub struct World {
-    directory: PathBuf,
-    /// Removes the directory at the end, unless somebody else does.
-    _temporary: Option<TempDir>,
+    directory: TempDir,
+    database: PathBuf,
 }
 
 impl World {
     pub fn new() -> World {
-        let temporary = TempDir::new().unwrap();
-        World { directory: temporary.path().to_owned(), _temporary: Some(temporary) }
+        World::with_database(Path::new("callveil.db"))
     }
 
-    /// A world in a directory that is there.
-    pub fn at(directory: &Path) -> World {
-        World { directory: directory.to_owned(), _temporary: None }
+    /// A world whose database is elsewhere.
+    pub fn with_database(path: &Path) -> World {
+        World { directory: TempDir::new().unwrap(), database: path.to_owned() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+        self.directory.path().join(name)
     }
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -56,7 +54,7 @@ impl World {
         }
         command
             .current_dir(&self.directory)
-            .env("CALLVEIL_DATABASE", "sqlite:callveil.db")
+            .env("CALLVEIL_DATABASE", format!("sqlite:{}", self.database.display()))
             .env("CALLVEIL_HTTP_LISTEN", "127.0.0.1:0")
             .env("CALLVEIL_METRICS_LISTEN", "127.0.0.1:0")
             .stdin(Stdio::null());
