@@ -27,16 +27,8 @@ use crate::output::Output;
 ///
 /// One program, one file of data. `callveil serve` answers the GreenVN API; every other command works on the same
 /// data, beside a running server or without one, and what it changes takes effect there within a second.
-///
-/// Try it:
-///   callveil serve --demo
-///
-/// Begin in earnest:
-///   callveil tenant create acme
-///   callveil number import --tenant acme numbers.csv
-///   callveil serve
 #[derive(Debug, Parser)]
-#[command(name = "callveil", version, verbatim_doc_comment, after_help = EXIT_CODES)]
+#[command(name = "callveil", version, after_help = EXIT_CODES, after_long_help = BEGINNING)]
 pub struct CommandLine {
     #[command(flatten)]
     pub options: Options,
@@ -46,11 +38,28 @@ pub struct CommandLine {
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused or failed, 2 not understood.";
 
+const BEGINNING: &str = "Try it:
+  callveil serve --demo
+
+Begin in earnest:
+  callveil tenant create acme
+  callveil number import --tenant acme numbers.csv
+  callveil serve
+
+Exit codes: 0 done, 1 refused or failed, 2 not understood.";
+
 /// What every command takes.
 #[derive(Args, Debug)]
 pub struct Options {
     /// The configuration file (TOML); `callveil config default` prints one with comments
-    #[arg(long, value_name = "FILE", env = "CALLVEIL_CONFIG", global = true, help_heading = "Everywhere")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CALLVEIL_CONFIG",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Everywhere"
+    )]
     config: Option<PathBuf>,
     /// The database, as sqlite:PATH; goes before the file and CALLVEIL_DATABASE
     #[arg(long, value_name = "sqlite:PATH", global = true, help_heading = "Everywhere")]

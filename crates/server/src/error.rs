@@ -4,6 +4,7 @@ use std::fmt;
 
 use callveil_domain::Failure;
 use callveil_domain::store::{DirectoryConflict, StoreError};
+use callveil_domain::tenant::Sid;
 use serde::Serialize;
 
 /// What was being done, why it failed, and the command that helps.
@@ -43,11 +44,17 @@ impl CommandError {
         CommandError::new(doing, error).fix(fix)
     }
 
-    /// A change to the directory that was not made.
-    pub fn directory(doing: impl fmt::Display, failure: &Failure<DirectoryConflict>) -> CommandError {
+    /// A change to what the directory shows of a tenant, which was not made.
+    pub fn directory(
+        doing: impl fmt::Display,
+        tenant: &Sid,
+        failure: &Failure<DirectoryConflict>,
+    ) -> CommandError {
         match failure {
             Failure::Store(error) => CommandError::store(doing, error),
-            Failure::Refused(conflict) => CommandError::new(doing, explain(conflict)).fix(advice(conflict)),
+            Failure::Refused(conflict) => {
+                CommandError::new(doing, explain(conflict)).fix(advice(conflict, tenant))
+            }
         }
     }
 }
@@ -66,19 +73,23 @@ fn explain(conflict: &DirectoryConflict) -> String {
     }
 }
 
-fn advice(conflict: &DirectoryConflict) -> &'static str {
+fn advice(conflict: &DirectoryConflict, tenant: &Sid) -> String {
     match conflict {
-        DirectoryConflict::TenantExists => "`callveil tenant key add SID` gives it another key",
-        DirectoryConflict::NoTenant => "`callveil tenant list` shows those there are",
-        DirectoryConflict::TooManyKeys => "`callveil tenant key revoke SID KEY` ends one",
-        DirectoryConflict::NoKey => "`callveil tenant key list SID` shows those there are",
-        DirectoryConflict::OthersNumber(_) => "`callveil number remove` takes it out of the other pool",
-        DirectoryConflict::NoNumber(_) => "`callveil number list --tenant SID` shows those there are",
-        DirectoryConflict::NotDraining(_) => "`callveil number drain --tenant SID NUMBER` begins that",
-        DirectoryConflict::StillHeld(_) => {
-            "leave it draining and try again when its allocations have ended and cooled; \
-             `callveil number list --tenant SID` shows how many it carries"
+        DirectoryConflict::TenantExists => format!("`callveil tenant key add {tenant}` gives it another key"),
+        DirectoryConflict::NoTenant => "`callveil tenant list` shows those there are".to_owned(),
+        DirectoryConflict::TooManyKeys => format!("`callveil tenant key revoke {tenant} KEY` ends one"),
+        DirectoryConflict::NoKey => format!("`callveil tenant key list {tenant}` shows those there are"),
+        DirectoryConflict::OthersNumber(_) => "`callveil number remove` takes it out of that one".to_owned(),
+        DirectoryConflict::NoNumber(_) => {
+            format!("`callveil number list --tenant {tenant}` shows those there are")
         }
+        DirectoryConflict::NotDraining(number) => {
+            format!("`callveil number drain --tenant {tenant} {}` begins that", number.expose())
+        }
+        DirectoryConflict::StillHeld(_) => format!(
+            "leave it draining and try again when its allocations have ended and cooled; \
+             `callveil number list --tenant {tenant}` shows how many it carries"
+        ),
     }
 }
 

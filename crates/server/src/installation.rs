@@ -1,13 +1,14 @@
 //! What a command works on: the store that the configuration names, with the clock and the randomness.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use callveil_domain::node::Node;
-use callveil_domain::store::{Store, StoreError};
+use callveil_domain::store::{DirectoryConflict, Store, StoreError};
 use callveil_domain::tenant::{Sid, Tenant};
-use callveil_domain::{Ctx, Effect};
+use callveil_domain::{Ctx, Effect, Failure};
 use callveil_store::sqlite::{Mode, SqliteStore};
 
 use crate::clock::{WallClock, generator, randomness};
@@ -55,6 +56,17 @@ impl Installation {
                 ),
             )
         })
+    }
+
+    /// Changes what the directory shows of a tenant.
+    pub async fn change(
+        &self,
+        doing: impl fmt::Display,
+        tenant: &Sid,
+        case: impl AsyncFnOnce(&mut Ctx<'_>) -> Result<(), Failure<DirectoryConflict>>,
+    ) -> Result<(), CommandError> {
+        let changed = self.act(Effect::Keep, case).await;
+        changed.map_err(|failure| CommandError::directory(doing, tenant, &failure))
     }
 
     /// Runs one use case at the present moment.

@@ -16,11 +16,10 @@ use crate::output::Output;
 ///
 /// The copy is one consistent moment. It holds telephone numbers in clear: keep it as safe as the database. Never
 /// copy the database's own file by hand while a server runs.
-///
-///   callveil backup callveil-backup.db
-///   callveil verify --database sqlite:callveil-backup.db
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+  callveil backup callveil-backup.db
+  callveil verify --database sqlite:callveil-backup.db")]
 pub struct Backup {
     /// The file to make
     #[arg(value_name = "FILE")]

@@ -19,14 +19,13 @@ use crate::config::{Config, Database, Listen};
 use crate::error::CommandError;
 use crate::output::{Output, time};
 
-/// Check the configuration, the database, the disk, the listeners and the clock, and say how to mend what is wrong
+/// Check the configuration and the machine, and say how to mend what is wrong
 ///
-/// Changes nothing. The exit code is 1 when something would keep callveil from working.
-///
-///   callveil check
-///   callveil check --json | jq '.[] | select(.state != "ok")'
+/// Looks at the configuration, the database, the disk, the listeners and the clock. Changes no data. The exit code is 1 when something would keep callveil from working.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  callveil check
+  callveil check --json | jq '.[] | select(.state != "ok")'"#)]
 pub struct Check {
     #[command(flatten)]
     listeners: Listeners,

@@ -8,12 +8,11 @@ use crate::error::CommandError;
 use crate::output::Output;
 
 /// Print a completion script for a shell
-///
-///   callveil completions bash > /etc/bash_completion.d/callveil
-///   callveil completions zsh > ~/.zfunc/_callveil
-///   callveil completions fish > ~/.config/fish/completions/callveil.fish
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+  callveil completions bash > /etc/bash_completion.d/callveil
+  callveil completions zsh > ~/.zfunc/_callveil
+  callveil completions fish > ~/.config/fish/completions/callveil.fish")]
 pub struct Completions {
     /// The shell
     shell: Shell,

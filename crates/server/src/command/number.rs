@@ -10,9 +10,10 @@ pub mod remove;
 use std::fmt;
 
 use callveil_domain::number::PhoneNumber;
+use callveil_domain::store::DirectoryConflict;
 use callveil_domain::tenant::{Sid, Tenant};
 use callveil_domain::virtual_number::{Lending, VirtualNumber};
-use callveil_domain::{Ctx, Effect, admin};
+use callveil_domain::{Ctx, Failure, admin};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -49,7 +50,7 @@ impl Number {
 #[derive(Args, Debug)]
 pub struct Numbers {
     #[command(flatten)]
-    of: OfTenant,
+    owner: OfTenant,
     /// The virtual numbers, with country code or as the tenant's country writes them
     #[arg(value_name = "NUMBER", required = true)]
     numbers: Vec<String>,
@@ -75,46 +76,31 @@ impl Numbers {
             .fix("write them as +<country code><number>")
             .details(unreadable))
     }
-}
 
-/// Puts numbers into a tenant's pool, as many at a time as a running server bears; `progress` is told how many
-/// are in.
-pub async fn put(
-    at: &Installation,
-    tenant: &Sid,
-    numbers: &[VirtualNumber],
-    progress: &dyn Fn(usize),
-) -> Result<(), CommandError> {
-    for (done, chunk) in numbers.chunks(admin::NUMBERS_AT_ONCE).enumerate() {
-        let before = done * admin::NUMBERS_AT_ONCE;
-        let put = async |ctx: &mut Ctx<'_>| admin::put_numbers(ctx, tenant, chunk.to_vec()).await;
-        at.act(Effect::Keep, put).await.map_err(|e| {
-            let doing =
-                format!("adding numbers to the pool of {tenant} ({before} of {} are in)", numbers.len());
-            CommandError::directory(doing, &e)
-        })?;
-        progress(before + chunk.len());
+    /// Changes all of them, or none.
+    fn change(
+        &self,
+        deed: Deed,
+        options: &Options,
+        out: &mut Output,
+        change: impl AsyncFnOnce(&mut Ctx<'_>, &Sid, &[PhoneNumber]) -> Result<(), Failure<DirectoryConflict>>,
+    ) -> Result<Ending, CommandError> {
+        options.on_installation(Missing::Refuse, async |at| {
+            let tenant = at.tenant(&self.owner.tenant)?;
+            let numbers = self.read(&tenant)?;
+            let doing = format!("{} numbers of {}", deed.doing, tenant.sid);
+            at.change(doing, &tenant.sid, async |ctx| change(ctx, &tenant.sid, &numbers).await).await?;
+            let numbers = numbers.iter().map(|number| number.expose().to_string()).collect();
+            out.show(&Changed { tenant: tenant.sid.to_string(), state: deed.done, numbers })?;
+            Ok(Ending::Done)
+        })
     }
-    Ok(())
 }
 
-/// Opens or drains numbers, for the two commands that do.
-fn set_lending(
-    of: &Numbers,
-    lending: Lending,
-    options: &Options,
-    out: &mut Output,
-) -> Result<Ending, CommandError> {
-    options.on_installation(Missing::Refuse, async |at| {
-        let tenant = at.tenant(&of.of.tenant)?;
-        let numbers = of.read(&tenant)?;
-        let set = async |ctx: &mut Ctx<'_>| admin::set_lending(ctx, &tenant.sid, &numbers, lending).await;
-        let doing = format!("setting numbers of {} {}", tenant.sid, word(lending));
-        at.act(Effect::Keep, set).await.map_err(|e| CommandError::directory(doing, &e))?;
-        let numbers = numbers.iter().map(|number| number.expose().to_string()).collect();
-        out.show(&Changed { tenant: tenant.sid.to_string(), state: word(lending), numbers })?;
-        Ok(Ending::Done)
-    })
+/// What is done to numbers, and what they are then.
+struct Deed {
+    doing: &'static str,
+    done: &'static str,
 }
 
 /// What became of some numbers.
@@ -138,4 +124,22 @@ fn word(lending: Lending) -> &'static str {
         Lending::Open => "open",
         Lending::Draining => "draining",
     }
+}
+
+/// Puts numbers into a tenant's pool, as many at a time as a running server bears; `progress` is told how many
+/// are in.
+pub async fn put(
+    at: &Installation,
+    tenant: &Sid,
+    numbers: &[VirtualNumber],
+    progress: &dyn Fn(usize),
+) -> Result<(), CommandError> {
+    for (done, chunk) in numbers.chunks(admin::NUMBERS_AT_ONCE).enumerate() {
+        let before = done * admin::NUMBERS_AT_ONCE;
+        let doing = format!("adding numbers to the pool of {tenant} ({before} of {} are in)", numbers.len());
+        let put = async |ctx: &mut Ctx<'_>| admin::put_numbers(ctx, tenant, chunk.to_vec()).await;
+        at.change(doing, tenant, put).await?;
+        progress(before + chunk.len());
+    }
+    Ok(())
 }

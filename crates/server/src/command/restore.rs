@@ -17,10 +17,9 @@ use crate::output::Output;
 /// Put a backup in the place of the database, and verify it
 ///
 /// Refused while a server works on the database. What the database holds is lost: back it up first if in doubt.
-///
-///   callveil restore callveil-backup.db
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example:
+  callveil restore callveil-backup.db")]
 pub struct Restore {
     /// A file that `callveil backup` made
     #[arg(value_name = "FILE")]

@@ -21,12 +21,11 @@ use crate::serving::{self, Addresses};
 /// Runs until SIGTERM or Ctrl-C, then finishes the requests in flight and exits with 0; a second signal ends it at
 /// once. One server at a time works on a database. Tenants, keys, numbers and settings that other commands change
 /// take effect within a second.
-///
-///   callveil serve
-///   callveil serve --demo
-///   CALLVEIL_DATABASE=sqlite:/var/lib/callveil/callveil.db callveil serve --http-listen 0.0.0.0:8080
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+  callveil serve
+  callveil serve --demo
+  CALLVEIL_DATABASE=sqlite:/var/lib/callveil/callveil.db callveil serve --http-listen 0.0.0.0:8080")]
 pub struct Serve {
     #[command(flatten)]
     listeners: Listeners,

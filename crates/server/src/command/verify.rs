@@ -15,11 +15,10 @@ use crate::output::Output;
 ///
 /// Looks at every allocation, every claim and the file itself. Works beside a running server; the exit code is 1
 /// when something is found.
-///
-///   callveil verify
-///   callveil verify --database sqlite:backup.db
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+  callveil verify
+  callveil verify --database sqlite:backup.db")]
 pub struct Verify {}
 
 impl Verify {

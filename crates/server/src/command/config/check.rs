@@ -12,10 +12,9 @@ use crate::output::Output;
 /// Read the configuration file and the environment, and say whether they are understood
 ///
 /// Nothing is started and nothing is written. `callveil check` looks at the machine, too.
-///
-///   callveil --config callveil.toml config check
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example:
+  callveil --config callveil.toml config check")]
 pub struct Check {}
 
 impl Check {

@@ -11,10 +11,9 @@ use crate::error::CommandError;
 use crate::output::Output;
 
 /// Print every configuration key with its default and what it does
-///
-///   callveil config default > callveil.toml
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example:
+  callveil config default > callveil.toml")]
 pub struct Default {}
 
 impl Default {

@@ -12,11 +12,10 @@ use crate::error::CommandError;
 use crate::output::{Columns, Output};
 
 /// Show each configuration value that holds, and where it comes from
-///
-///   callveil config show
-///   callveil --config callveil.toml config show --json | jq '."http.listen"'
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  callveil config show
+  callveil --config callveil.toml config show --json | jq '."http.listen"'"#)]
 pub struct Show {
     #[command(flatten)]
     listeners: Listeners,

@@ -17,10 +17,9 @@ use crate::output::Output;
 ///
 /// A running server lends them within a second. A number that the tenant has already takes the new region, type
 /// and flow, and is open again.
-///
-///   callveil number add --tenant acme --region KA --type mobile +918000000001 +918000000002
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example:
+  callveil number add --tenant acme --region KA --type mobile +918000000001 +918000000002")]
 pub struct Add {
     #[command(flatten)]
     numbers: Numbers,
@@ -39,7 +38,7 @@ impl Add {
     pub fn run(self, options: &Options, out: &mut Output) -> Result<Ending, CommandError> {
         let Add { numbers, region, number_type, flow } = self;
         options.on_installation(Missing::Refuse, async |at| {
-            let tenant = at.tenant(&numbers.of.tenant)?;
+            let tenant = at.tenant(&numbers.owner.tenant)?;
             let number = |number| VirtualNumber {
                 number,
                 region: region.clone(),

@@ -1,9 +1,10 @@
 //! `callveil number drain`: numbers that are to leave the pool take no new allocation.
 
+use callveil_domain::admin;
 use callveil_domain::virtual_number::Lending;
 use clap::Args;
 
-use super::{Numbers, set_lending};
+use super::{Deed, Numbers};
 use crate::command::{Ending, Options};
 use crate::error::CommandError;
 use crate::output::Output;
@@ -12,10 +13,9 @@ use crate::output::Output;
 ///
 /// They keep the allocations that they carry until those end. `callveil number open` undoes it,
 /// `callveil number remove` completes it.
-///
-///   callveil number drain --tenant acme +918000000001
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example:
+  callveil number drain --tenant acme +918000000001")]
 pub struct Drain {
     #[command(flatten)]
     numbers: Numbers,
@@ -23,6 +23,9 @@ pub struct Drain {
 
 impl Drain {
     pub fn run(self, options: &Options, out: &mut Output) -> Result<Ending, CommandError> {
-        set_lending(&self.numbers, Lending::Draining, options, out)
+        let deed = Deed { doing: "draining", done: "draining" };
+        self.numbers.change(deed, options, out, async |ctx, tenant, numbers| {
+            admin::set_lending(ctx, tenant, numbers, Lending::Draining).await
+        })
     }
 }

@@ -30,14 +30,13 @@ use crate::output::Output;
 /// imported, unless --keep-going is given. Importing a file again is harmless: a number that the tenant has
 /// already takes the file's region, type and flow, and is open again. A running server lends the numbers within a
 /// second.
-///
-///   number,region,number_type
-///   +918000000001,KA,mobile
-///   +918000000002,MH,landline
-///
-///   callveil number import --tenant acme numbers.csv
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example, with numbers.csv:
+  number,region,number_type
+  +918000000001,KA,mobile
+  +918000000002,MH,landline
+
+  callveil number import --tenant acme numbers.csv")]
 pub struct Import {
     #[command(flatten)]
     of: OfTenant,

@@ -13,11 +13,10 @@ use crate::installation::Missing;
 use crate::output::{Columns, Output};
 
 /// List a tenant's virtual numbers, and how many allocations each carries
-///
-///   callveil number list --tenant acme
-///   callveil number list --tenant acme --json | jq -r '.[] | select(.state == "draining") | .number'
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  callveil number list --tenant acme
+  callveil number list --tenant acme --json | jq -r '.[] | select(.state == "draining") | .number'"#)]
 pub struct List {
     #[command(flatten)]
     of: OfTenant,

@@ -14,10 +14,9 @@ use crate::output::Output;
 ///
 /// All of them are set, or none. They hold in a running server within a second, for what is asked from then on.
 /// `callveil settings show` lists every name with what it does.
-///
-///   callveil settings set --tenant acme deletion_time=3600 number_choice=sticky
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example:
+  callveil settings set --tenant acme deletion_time=3600 number_choice=sticky")]
 pub struct Set {
     #[command(flatten)]
     of: OfTenant,

@@ -12,11 +12,10 @@ use crate::installation::Missing;
 use crate::output::Output;
 
 /// Show a tenant's settings
-///
-///   callveil settings show --tenant acme
-///   callveil settings show --tenant acme --json | jq .deletion_time
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+  callveil settings show --tenant acme
+  callveil settings show --tenant acme --json | jq .deletion_time")]
 pub struct Show {
     #[command(flatten)]
     of: OfTenant,

@@ -1,7 +1,7 @@
 //! `callveil tenant create`: a tenant with its first key.
 
+use callveil_domain::admin;
 use callveil_domain::tenant::Sid;
-use callveil_domain::{Effect, admin};
 use clap::Args;
 
 use crate::command::{Ending, Options};
@@ -14,11 +14,10 @@ use crate::output::Output;
 ///
 /// The token is shown this once and kept only as a hash. Clients send key and token by HTTP Basic; the SID may
 /// stand in the place of the key.
-///
-///   callveil tenant create acme
-///   callveil tenant create acme --json | jq -r .api_token
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+  callveil tenant create acme
+  callveil tenant create acme --json | jq -r .api_token")]
 pub struct Create {
     /// The tenant's name in the API's paths: 1 to 64 letters, digits, '_', '-' or '.'
     #[arg(value_name = "SID", value_parser = Sid::parse)]
@@ -37,7 +36,7 @@ impl Create {
 /// Makes a tenant, and answers with what its clients need.
 pub async fn create(at: &Installation, sid: &Sid) -> Result<Credentials, CommandError> {
     let (credentials, key) = Credentials::new(sid, at.node.now());
-    let made = at.act(Effect::Keep, async |ctx| admin::add_tenant(ctx, key).await).await;
-    made.map_err(|e| CommandError::directory(format!("creating the tenant {sid}"), &e))?;
+    let doing = format!("creating the tenant {sid}");
+    at.change(doing, sid, async |ctx| admin::add_tenant(ctx, key).await).await?;
     Ok(credentials)
 }

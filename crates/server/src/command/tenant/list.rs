@@ -13,10 +13,9 @@ use crate::installation::Missing;
 use crate::output::{Columns, Output};
 
 /// List the tenants
-///
-///   callveil tenant list
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example:
+  callveil tenant list")]
 pub struct List {}
 
 impl List {

@@ -1,7 +1,7 @@
 //! `callveil tenant key add`: the key that is to follow the one in use.
 
+use callveil_domain::admin;
 use callveil_domain::tenant::Sid;
-use callveil_domain::{Effect, admin};
 use clap::Args;
 
 use crate::command::{Ending, Options};
@@ -13,10 +13,9 @@ use crate::output::Output;
 /// Give a tenant another API key
 ///
 /// It is valid in a running server within a second. The token is shown this once.
-///
-///   callveil tenant key add acme --json
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example:
+  callveil tenant key add acme --json")]
 pub struct Add {
     /// The tenant
     #[arg(value_name = "SID", value_parser = Sid::parse)]
@@ -35,7 +34,7 @@ impl Add {
 /// Gives a tenant another key, and answers with it.
 pub async fn add(at: &Installation, sid: &Sid) -> Result<Credentials, CommandError> {
     let (credentials, key) = Credentials::new(sid, at.node.now());
-    let made = at.act(Effect::Keep, async |ctx| admin::add_key(ctx, key).await).await;
-    made.map_err(|e| CommandError::directory(format!("adding a key of the tenant {sid}"), &e))?;
+    let doing = format!("adding a key of the tenant {sid}");
+    at.change(doing, sid, async |ctx| admin::add_key(ctx, key).await).await?;
     Ok(credentials)
 }

@@ -12,10 +12,9 @@ use crate::installation::Missing;
 use crate::output::{Columns, Output, time};
 
 /// List a tenant's live API keys; tokens are kept as hashes and cannot be shown
-///
-///   callveil tenant key list acme
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example:
+  callveil tenant key list acme")]
 pub struct List {
     /// The tenant
     #[arg(value_name = "SID", value_parser = Sid::parse)]

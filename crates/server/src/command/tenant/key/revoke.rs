@@ -3,7 +3,7 @@
 use std::fmt;
 
 use callveil_domain::tenant::Sid;
-use callveil_domain::{Ctx, Effect, admin};
+use callveil_domain::{Ctx, admin};
 use clap::Args;
 use serde::Serialize;
 
@@ -15,10 +15,9 @@ use crate::output::Output;
 /// End an API key
 ///
 /// A running server refuses it within a second. It never becomes valid again.
-///
-///   callveil tenant key revoke acme KEY
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Example:
+  callveil tenant key revoke acme KEY")]
 pub struct Revoke {
     /// The tenant
     #[arg(value_name = "SID", value_parser = Sid::parse)]
@@ -32,10 +31,9 @@ impl Revoke {
     pub fn run(self, options: &Options, out: &mut Output) -> Result<Ending, CommandError> {
         let Revoke { sid, key } = self;
         options.on_installation(Missing::Refuse, async |at| {
+            let doing = format!("revoking a key of the tenant {sid}");
             let revoke = async |ctx: &mut Ctx<'_>| admin::revoke_key(ctx, sid.clone(), key.clone()).await;
-            let revoked = at.act(Effect::Keep, revoke).await;
-            revoked
-                .map_err(|e| CommandError::directory(format!("revoking a key of the tenant {sid}"), &e))?;
+            at.change(doing, &sid, revoke).await?;
             out.show(&Revoked { sid: sid.to_string(), revoked: key.clone() })?;
             Ok(Ending::Done)
         })
