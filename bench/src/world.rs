@@ -1,0 +1,254 @@
+//! A database with so many live allocations, and the real server on it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow, bail};
+use base64::Engine;
+use callveil_api::Credentials;
+use callveil_domain::admin;
+use callveil_domain::allocation::create::{NewAllocation, NewParty, Preferences, create};
+use callveil_domain::allocation::{AllocationId, ConnectionId, Usage};
+use callveil_domain::node::Node;
+use callveil_domain::number::PhoneNumber;
+use callveil_domain::store::Store;
+use callveil_domain::tenant::{ApiKey, Sid};
+use callveil_domain::time::{Clock, Timestamp};
+use callveil_domain::virtual_number::{Lending, NumberType, Region, VirtualNumber};
+use callveil_domain::{Chance, Effect, Failure};
+use callveil_store::sqlite::{Mode, SqliteStore};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tempfile::TempDir;
+
+/// How many virtual numbers the pool has.
+pub const POOL: u64 = 2_000;
+
+/// The tenant of all figures.
+pub const TENANT: &str = "bench";
+
+/// A database with live allocations, in a directory of its own on a real disk.
+pub struct World {
+    directory: TempDir,
+    /// The `Authorization` header of the tenant's key.
+    pub authorization: String,
+    /// The ids of the allocations that were made first; at most 100,000.
+    pub ids: Vec<AllocationId>,
+}
+
+impl World {
+    /// Makes a database with `live` allocations, through the use case that serves requests.
+    pub async fn with(live: u64) -> anyhow::Result<World> {
+        let directory =
+            tempfile::Builder::new().prefix("callveil-bench").tempdir_in(std::env::current_dir()?)?;
+        let store = open(&directory.path().join("bench.db"))?;
+        let mut rng = StdRng::seed_from_u64(1);
+        let Credentials { key_id: id, token } = callveil_api::new_credentials(&mut rng);
+        let tenant = Sid::parse(TENANT)?;
+        let node = node(store).await?;
+        let mut rng = node.rng();
+        let ctx = node.ctx(&mut *rng, Effect::Keep);
+        let token_hash = callveil_api::hash_token(&token);
+        let key = ApiKey {
+            id: id.clone(),
+            tenant: tenant.clone(),
+            token_hash,
+            created_at: node.now(),
+            revoked_at: None,
+        };
+        admin::add_tenant(&ctx, key).await.map_err(told)?;
+        for part in virtual_numbers().chunks(admin::NUMBERS_AT_ONCE) {
+            admin::put_numbers(&ctx, &tenant, part.to_vec()).await.map_err(told)?;
+        }
+        node.refresh().await?;
+        let ids = fill(&Arc::new(node), live).await?;
+        let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{token}"));
+        Ok(World { directory, authorization: format!("Basic {credentials}"), ids })
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("bench.db")
+    }
+
+    /// Starts the real server on it.
+    pub async fn serve(&self) -> anyhow::Result<Server> {
+        let (http, metrics) = (free_port()?, free_port()?);
+        let child = Command::new(program("callveil")?)
+            .arg("serve")
+            .env("CALLVEIL_DATABASE", format!("sqlite:{}", self.database().display()))
+            .env("CALLVEIL_HTTP_LISTEN", http.to_string())
+            .env("CALLVEIL_METRICS_LISTEN", metrics.to_string())
+            .env("CALLVEIL_LOG_LEVEL", "warn")
+            .stdout(Stdio::null())
+            .spawn()
+            .context("starting callveil")?;
+        Server::ready(child, http).await
+    }
+}
+
+/// The virtual numbers of the pool.
+pub fn virtual_numbers() -> Vec<VirtualNumber> {
+    let region = Region::parse("KA").ok();
+    (0..POOL)
+        .map(|n| VirtualNumber {
+            number: PhoneNumber::from_digits(918_000_000_000 + n).expect("a number of 12 digits"),
+            region: region.clone(),
+            number_type: Some(NumberType::Mobile),
+            flow: None,
+            state: Lending::Open,
+        })
+        .collect()
+}
+
+/// The two people of the n-th allocation: of fifty million, drawn by a multiplicative hash.
+pub fn people(n: u64) -> (u64, u64) {
+    let person = |n: u64| 919_900_000_000 + n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 50_000_000;
+    (person(2 * n + 1), person(2 * n + 2))
+}
+
+/// Opens a store on a database file.
+pub fn open(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(Arc::new(SqliteStore::open(path, Mode::Serve)?))
+}
+
+/// A node on a store.
+pub async fn node(store: Arc<dyn Store>) -> anyhow::Result<Node> {
+    let serial = AtomicU64::new(1);
+    let randomness = Arc::new(move || -> Box<Chance> {
+        Box::new(StdRng::seed_from_u64(serial.fetch_add(1, Ordering::Relaxed)))
+    });
+    Ok(Node::open(store, Arc::new(WallClock), randomness).await?)
+}
+
+async fn fill(node: &Arc<Node>, live: u64) -> anyhow::Result<Vec<AllocationId>> {
+    let serial = Arc::new(AtomicU64::new(0));
+    let workers: Vec<_> = (0..512)
+        .map(|_| {
+            let (node, serial) = (Arc::clone(node), Arc::clone(&serial));
+            tokio::spawn(async move {
+                let mut ids = Vec::new();
+                loop {
+                    let n = serial.fetch_add(1, Ordering::Relaxed);
+                    if n >= live {
+                        return Ok::<_, anyhow::Error>(ids);
+                    }
+                    ids.push(create_one(&node, n).await?);
+                }
+            })
+        })
+        .collect();
+    let mut ids = Vec::new();
+    for worker in workers {
+        ids.extend(worker.await??);
+    }
+    ids.sort();
+    ids.truncate(100_000);
+    Ok(ids)
+}
+
+async fn create_one(node: &Node, n: u64) -> anyhow::Result<AllocationId> {
+    let (a, b) = people(n);
+    let party = |digits| NewParty {
+        numbers: PhoneNumber::from_digits(digits).into_iter().collect(),
+        ..NewParty::default()
+    };
+    let new = NewAllocation {
+        connection: ConnectionId::parse(&format!("fill-{n}"))?,
+        a: party(a),
+        b: party(b),
+        usage: Usage::TwoWay,
+        lifetime: Some(Duration::from_secs(86_400)),
+        flow: None,
+        preferences: Preferences::default(),
+    };
+    let directory = node.directory();
+    let tenant = directory.tenant(TENANT).context("the tenant was made")?;
+    let mut rng = node.rng();
+    let mut ctx = node.ctx(&mut *rng, Effect::Keep);
+    Ok(create(&mut ctx, tenant, new, None).await.map_err(told)?.allocation.id)
+}
+
+/// A server process, stopped when dropped.
+pub struct Server {
+    child: Child,
+    /// Where it answers.
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Waits until a server that was started answers.
+    pub async fn ready(mut child: Child, address: SocketAddr) -> anyhow::Result<Server> {
+        for _ in 0..600 {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return Ok(Server { child, address });
+            }
+            if let Some(status) = child.try_wait()? {
+                bail!("the server ended at once: {status}");
+            }
+            pause(Duration::from_millis(50)).await;
+        }
+        Err(anyhow!("the server did not answer within 30 s"))
+    }
+
+    /// Its resident memory in MiB.
+    pub fn resident_mib(&self) -> anyhow::Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib / 1_024.0)
+    }
+
+    /// The processor time that it has used, in seconds.
+    pub fn processor_seconds(&self) -> anyhow::Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+        // utime and stime, in ticks of a hundredth of a second.
+        Ok((ticks(11) + ticks(12)) / 100.0)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A program that stands beside this one.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    if !path.exists() {
+        bail!("{} is not there: build it first, as `make bench` does", path.display());
+    }
+    Ok(path)
+}
+
+/// A port of loopback that nobody has now.
+pub fn free_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a driver of a bench waits")]
+pub async fn pause(length: Duration) {
+    tokio::time::sleep(length).await;
+}
+
+fn told<R: std::fmt::Debug>(failure: Failure<R>) -> anyhow::Error {
+    anyhow!("{failure:?}")
+}
+
+struct WallClock;
+
+impl Clock for WallClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place of the bench that reads the wall clock")]
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::EPOCH.plus(since)
+    }
+}
