@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use callveil_api::{ApiConfig, ApiState, Metrics};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -28,6 +29,15 @@ pub struct Addresses {
     pub metrics: SocketAddr,
 }
 
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All requests were answered.
+    Finished,
+    /// Some were not waited for.
+    CutOff,
+}
+
 /// How far a server is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -44,12 +54,13 @@ pub async fn serve(
     at: Installation,
     config: &Config,
     started: impl FnOnce(&Installation, Addresses) -> Result<(), CommandError>,
-) -> Result<(), CommandError> {
+) -> Result<End, CommandError> {
     // 1. Take both addresses before anything is promised.
     let http = bind(config.http.listen, "CALLVEIL_HTTP_LISTEN").await?;
     let metrics = bind(config.metrics_listen, "CALLVEIL_METRICS_LISTEN").await?;
     let addresses = Addresses { http: address(&http)?, metrics: address(&metrics)? };
     let mut signals = Signals::listen()?;
+    allow_open_files(u64::from(config.http.connections.get()));
 
     // 2. Work.
     let state = api(&at, config);
@@ -70,14 +81,17 @@ pub async fn serve(
     phase.send_replace(Phase::Draining);
 
     // 4. Until all is finished, the second signal, or the time that was given.
-    tokio::select! {
-        finished = timeout(config.http.drain_timeout, &mut answering) => match finished {
-            Ok(_) => tracing::info!("all requests are finished"),
-            Err(_) => tracing::warn!("some requests took longer than they were given, and are cut off"),
-        },
-        signal = signals.next() => tracing::warn!(signal, "{signal}: requests in flight are cut off"),
+    let finished = tokio::select! {
+        finished = timeout(config.http.drain_timeout, &mut answering) => finished.is_ok(),
+        _ = signals.next() => false,
+    };
+    if finished {
+        tracing::info!("all requests are finished");
+        Ok(End::Finished)
+    } else {
+        tracing::warn!("the requests in flight are cut off");
+        Ok(End::CutOff)
     }
-    Ok(())
 }
 
 fn api(at: &Installation, config: &Config) -> ApiState {
@@ -87,6 +101,26 @@ fn api(at: &Installation, config: &Config) -> ApiState {
         most_in_flight: config.http.requests.get(),
     };
     ApiState::new(Arc::clone(&at.node), limits, Metrics::default())
+}
+
+/// Files that are open beside connections: the database's, the listeners', standard input and output.
+const OTHER_FILES: u64 = 128;
+
+/// Asks the system for as many open files as there may be connections. With fewer, connections wait.
+fn allow_open_files(connections: u64) {
+    let wanted = connections + OTHER_FILES;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let allowed = maximum.map_or(wanted, |most| most.min(wanted));
+    if current.is_none_or(|now| now >= wanted) {
+        return;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum }) {
+        Ok(()) if allowed == wanted => {}
+        Ok(()) | Err(_) => tracing::warn!(
+            wanted,
+            "the system allows fewer open files than http.connections asks for: raise it with `ulimit -n`"
+        ),
+    }
 }
 
 async fn bind(listen: Listen, variable: &str) -> Result<TcpListener, CommandError> {

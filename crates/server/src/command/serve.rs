@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use callveil_store::sqlite::Mode;
 use clap::Args;
@@ -14,7 +15,7 @@ use crate::installation::{Installation, Missing};
 use crate::logging;
 use crate::output::Output;
 use crate::serving::demo::{self, Demo};
-use crate::serving::{self, Addresses};
+use crate::serving::{self, Addresses, End};
 
 /// Answer the GreenVN API, and keep the data in order
 ///
@@ -48,11 +49,17 @@ impl Serve {
             serving::serve(at, &config, |at, addresses| out.show(&Started::new(at, &config, addresses, demo)))
                 .await
         });
-        // What a second signal cut off is not waited for.
-        runtime.shutdown_background();
-        served.map(|()| Ending::Done)
+        match served? {
+            // Everything is let go in order, so that the database is one file again.
+            End::Finished => runtime.shutdown_timeout(LETTING_GO),
+            End::CutOff => runtime.shutdown_background(),
+        }
+        Ok(Ending::Done)
     }
 }
+
+/// How long the end of what runs still is waited for. Nothing is lost by a shorter wait.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// Where everything is, told once when connections are taken.
 #[derive(Serialize)]

@@ -56,6 +56,7 @@ pub async fn serve(socket: TcpListener, router: Router, limits: Limits, mut phas
 
 /// The next connection. What keeps one from being taken passes, such as too many open files.
 async fn accept(socket: &TcpListener) -> TcpStream {
+    let mut told = false;
     loop {
         match socket.accept().await {
             Ok((stream, _)) => {
@@ -65,7 +66,10 @@ async fn accept(socket: &TcpListener) -> TcpStream {
                 return stream;
             }
             Err(error) => {
-                tracing::warn!(%error, "taking a connection failed");
+                if !told {
+                    tracing::warn!(%error, "connections cannot be taken, and wait");
+                }
+                told = true;
                 #[expect(
                     clippy::disallowed_methods,
                     reason = "this is the driver, and the system tells no moment"

@@ -252,6 +252,7 @@ fn a_request_in_flight_is_finished_before_the_server_ends() {
     assert_eq!(read_answer(&mut connection).unwrap().data()["connection_id"], "order-1");
     assert!(server.ended().success());
     assert!(server.log().contains("all requests are finished"), "{}", server.log());
+    assert!(!world.path("callveil.db-wal").exists(), "the database is one file again");
 }
 
 #[test]
