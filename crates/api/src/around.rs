@@ -32,7 +32,7 @@ pub(crate) async fn around(State(api): State<ApiState>, request: Request, next: 
     api.metrics.saw(&Seen { method, route, status, refused, took });
     span.in_scope(|| {
         let code = refused.map(Kind::code);
-        tracing::info!(method, route, status, code, micros = took.as_micros(), "answered {status}");
+        tracing::info!(method, route, status, code, micros = took.as_micros() as u64, "answered {status}");
     });
     response.headers_mut().insert(REQUEST_ID, id);
     response

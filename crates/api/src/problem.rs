@@ -506,3 +506,48 @@ pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
     tracing::error!("answering 500: {}", message.unwrap_or("a panic without a message"));
     Problem::from(Kind::Internal).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_defect_is_answered_in_the_envelope_and_tells_nothing() {
+        let response = panicked(Box::new("law: the secret of the house"));
+
+        assert_eq!(response.status(), 500);
+        let body = axum::body::to_bytes(response.into_body(), 1_024).await.unwrap();
+        assert_eq!(
+            body,
+            r#"{"success":false,"status":500,"code":0,"message":"internal error","data":null}"#.as_bytes()
+        );
+    }
+
+    #[test]
+    fn a_store_that_cannot_serve_says_when_to_come_again() {
+        for (error, status, wait) in [
+            (StoreError::Busy, 503, Some("1")),
+            (StoreError::Unavailable("disk full".to_owned()), 503, Some("5")),
+            (StoreError::Corrupt("a row".to_owned()), 500, None),
+        ] {
+            let response = Problem::from(error).into_response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap()), wait);
+        }
+    }
+
+    #[test]
+    fn many_faults_are_one_refusal_that_tells_them_in_the_order_of_the_request() {
+        let mut faults = Faults::default();
+        faults.push(Kind::Bad, "usage", "must be oneway or twoway");
+        faults.push(Kind::InvalidNumber, "bparty_numbers[0]", "is none");
+        faults.push(Kind::InvalidNumber, "bparty_numbers[1]", "is none");
+
+        let problem = faults.into_problem();
+
+        assert_eq!(problem.kind, Kind::InvalidNumber);
+        let message = "bparty_numbers[0]: is none (the first of 3 faults; detail.fields has all)";
+        assert_eq!(problem.message.as_deref(), Some(message));
+        assert_eq!(problem.detail.fields[0].path, "usage");
+    }
+}
