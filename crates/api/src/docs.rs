@@ -39,6 +39,7 @@ const START: &str = r"Scalar.createApiReference('#app', {
   telemetry: false,
   agent: { disabled: true },
   hideClientButton: true,
+  showDeveloperTools: 'never',
 })
 ";
 

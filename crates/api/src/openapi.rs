@@ -90,12 +90,14 @@ fn complete(path: &str, method: Method, operation: &mut Operation) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.push(header(
         "X-Request-Id",
+        64,
         "Your id of this request, 1 to 64 letters, digits and `-_.:/+=`; one is made when it is left out. The \
          answer has it too.",
     ));
     if writes && path.contains("greenvn") {
         parameters.push(header(
             "Idempotency-Key",
+            255,
             "Your name for this request, 1 to 255 printable ASCII characters. A repeat with the same key and body is \
              answered as the first was, with the header `Idempotent-Replayed: true`.",
         ));
@@ -103,6 +105,7 @@ fn complete(path: &str, method: Method, operation: &mut Operation) {
     if writes && one_allocation {
         parameters.push(header(
             "If-Match",
+            64,
             "The `ETag` of an earlier answer: the request is refused with 412 if the allocation has changed since.",
         ));
     }
@@ -121,13 +124,15 @@ fn complete(path: &str, method: Method, operation: &mut Operation) {
     }
 }
 
-fn header(name: &str, about: &str) -> RefOr<Parameter> {
+fn header(name: &str, most: usize, about: &str) -> RefOr<Parameter> {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(about))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .schema(Some(
+            ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(most)),
+        ))
         .build()
         .into()
 }
