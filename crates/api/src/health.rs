@@ -12,6 +12,7 @@ use callveil_domain::time::Timestamp;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
+use crate::problem::Kind;
 use crate::{ApiState, envelope};
 
 /// How old the last probe may be. Shorter writes more often for the sake of probing; longer sends requests for
@@ -76,13 +77,13 @@ async fn probe(node: &Node) -> Option<&'static str> {
 
 /// Answers as long as requests are answered at all.
 pub(crate) async fn live() -> Response<Body> {
-    envelope::respond(200, br#"{"live":true}"#.to_vec())
+    envelope::ok(br#"{"live":true}"#.to_vec())
 }
 
 /// Answers whether requests should be sent here.
 pub(crate) async fn ready(State(api): State<ApiState>) -> Response<Body> {
     let failing = api.readiness.failing(&api.node).await;
     let ready = failing.is_empty();
-    let status = if ready { 200 } else { 503 };
+    let status = if ready { envelope::OK } else { Kind::StoreUnavailable.status() };
     envelope::respond(status, envelope::write(&Ready { ready, failing }))
 }
