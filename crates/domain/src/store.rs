@@ -335,7 +335,8 @@ pub enum Outcome {
     Refused(Conflict),
 }
 
-/// Why a change was not applied.
+/// Why a change was not applied. Of several reasons, a kept answer is told before all others, since whoever repeats
+/// a request finds what its first one did in the way; and a moved allocation before the claims decided on its old form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// Another allocation holds this key.

@@ -71,8 +71,8 @@ create table allocation (
     check ((expires_at is null) <> (ended_at is null))
 ) without rowid;
 
--- What is due to end, in the order in which it is.
-create index allocation_due on allocation (expires_at) where ended_at is null;
+-- What is lent, in the order in which it is due to end, and how much of it each number carries.
+create index allocation_lent on allocation (expires_at, virtual_number) where ended_at is null;
 
 -- The law of the product: a key on a virtual number is held by at most one allocation. A claim whose time has come
 -- stays, free to be taken over, and tells how long ago the key was in use, until it is tidied away.

@@ -23,18 +23,21 @@ const MIGRATIONS: &[Migration] =
 /// Marks a file as a database of callveil: "veil" in ASCII, in the place that SQLite keeps for this.
 const APPLICATION_ID: i32 = 0x7665_696c;
 
-/// Takes the steps that a database has not taken yet, each in a transaction of its own.
+/// Takes the steps that a database has not taken yet. One that has taken all is only read.
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    claim_file(db, path)?;
-    for (taken, migration) in MIGRATIONS.iter().enumerate() {
-        // Another program may be taking the same steps: each looks again once it alone may write.
-        let tx = db
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|e| OpenError::sqlite(path, e))?;
-        if check(&tx, path)? == taken {
-            take(&tx, migration).map_err(|e| OpenError::sqlite(path, e))?;
+    let sqlite = |e| OpenError::sqlite(path, e);
+    if owner(db).map_err(sqlite)? != APPLICATION_ID {
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+        make_ours(&tx, path)?;
+        tx.commit().map_err(sqlite)?;
+    }
+    while check(db, path)? < MIGRATIONS.len() {
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+        // Another program may have taken the step before this one could write.
+        if let Some(migration) = MIGRATIONS.get(check(&tx, path)?) {
+            take(&tx, migration).map_err(sqlite)?;
         }
-        tx.commit().map_err(|e| OpenError::sqlite(path, e))?;
+        tx.commit().map_err(sqlite)?;
     }
     Ok(())
 }
@@ -52,17 +55,18 @@ fn owner(db: &Connection) -> Result<i32, rusqlite::Error> {
 }
 
 /// Makes an empty file ours, and refuses one that another program filled.
-fn claim_file(db: &Connection, path: &Path) -> Result<(), OpenError> {
+fn make_ours(tx: &Connection, path: &Path) -> Result<(), OpenError> {
     let sqlite = |e| OpenError::sqlite(path, e);
     let tables: i64 =
-        db.query_one("select count(*) from sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
-    match (owner(db).map_err(sqlite)?, tables) {
-        (APPLICATION_ID, _) => {}
-        (0, 0) => db.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?,
+        tx.query_one("select count(*) from sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
+    match (owner(tx).map_err(sqlite)?, tables) {
+        (APPLICATION_ID, _) => return Ok(()),
+        (0, 0) => {}
         _ => return Err(OpenError::NotOurs(path.to_owned())),
     }
-    db.execute_batch(
-        "create table if not exists migration (
+    tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
+    tx.execute_batch(
+        "create table migration (
             number bigint not null primary key,
             name text not null,
             sha256 text not null

@@ -218,10 +218,9 @@ pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, rusqlit
     db.set_prepared_statement_cache_capacity(128);
     // Else the engine plans a statement anew whenever a value is bound that a partial index might depend on.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    use_log(&db)?;
     db.execute_batch(&format!(
-        "-- Readers and the writer do not wait for each other.
-        pragma journal_mode = wal;
-        -- A commit is on the disk before it is answered, and survives a power cut.
+        "-- A commit is on the disk before it is answered, and survives a power cut.
         pragma synchronous = full;
         pragma fullfsync = on;
         pragma checkpoint_fullfsync = on;
@@ -238,6 +237,23 @@ pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, rusqlit
         pragma journal_size_limit = {LOG_KEPT};",
     ))?;
     Ok(db)
+}
+
+/// Has changes go to a log beside the file, so that readers and the writer do not wait for each other. The file
+/// remembers it; making it so is refused, and not waited for, while another program does the same.
+fn use_log(db: &Connection) -> Result<(), rusqlite::Error> {
+    const TRIES: u32 = 50;
+    let set = || db.query_one("pragma journal_mode = wal", [], |_| Ok(()));
+    for _ in 1..TRIES {
+        match set() {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                // This is waited for.
+                db.execute_batch("begin exclusive; commit")?;
+            }
+            done => return done,
+        }
+    }
+    set()
 }
 
 /// How large a log is kept to be written over, in bytes: writing over costs less than growing.

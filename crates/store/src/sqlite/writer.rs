@@ -134,12 +134,21 @@ impl Desk {
 
     /// Does all jobs of a batch in one transaction.
     fn write(&mut self, batch: &mut [Job]) -> Result<(), StoreError> {
+        self.undo_what_is_open()?;
         run(&self.db, sql::BEGIN)?;
         let kept = self.do_all(batch).and_then(|()| run(&self.db, sql::COMMIT));
-        if kept.is_err() && !self.db.is_autocommit() {
-            run(&self.db, sql::ROLLBACK)?;
+        if kept.is_err() {
+            self.undo_what_is_open()?;
         }
         kept
+    }
+
+    /// Some failures end the transaction, others leave that to us; and on a failing disk this may fail as well.
+    fn undo_what_is_open(&self) -> Result<(), StoreError> {
+        match self.db.is_autocommit() {
+            true => Ok(()),
+            false => run(&self.db, sql::ROLLBACK),
+        }
     }
 
     fn do_all(&mut self, batch: &mut [Job]) -> Result<(), StoreError> {

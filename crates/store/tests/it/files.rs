@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
 
 use callveil_domain::store::{Change, DirectoryWrite, Outcome, Store};
 use callveil_domain::tenant::Sid;
@@ -51,6 +53,22 @@ async fn a_tool_writes_beside_a_server_which_sees_the_revision_move() {
     assert_eq!(tool.allocation(&acme(), lent.id).await.unwrap(), Some(lent));
     drop(tool);
     assert_eq!(server.apply(Change::at(at(3))).await.unwrap(), Outcome::Applied);
+}
+
+#[test]
+fn many_programs_may_make_the_same_database_at_once() {
+    for _ in 0..10 {
+        let place = Place::new();
+        let start = Barrier::new(8);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    start.wait();
+                    SqliteStore::open(&place.database(), Mode::Tool).unwrap();
+                });
+            }
+        });
+    }
 }
 
 #[tokio::test]
