@@ -44,9 +44,11 @@ pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
-/// A fresh generator for each use case, seeded by the operating system.
+/// A fresh generator for each use case. Its seed comes from the thread's own generator, which the operating system
+/// seeded: a system call for each request would cost more than the rest of it.
 pub fn randomness() -> Randomness {
-    Arc::new(|| Box::new(generator()))
+    #[expect(clippy::disallowed_methods, reason = "this is the driver that makes the randomness")]
+    Arc::new(|| Box::new(StdRng::from_rng(&mut rand::rng())))
 }
 
 /// A generator that nobody can guess.

@@ -20,7 +20,7 @@ pub fn start(log: &Log) {
     if human {
         wanted.with(lines.with_target(false)).init();
     } else {
-        wanted.with(lines.json().flatten_event(true)).init();
+        wanted.with(lines.json().flatten_event(true).with_span_list(false)).init();
     }
     panic::set_hook(Box::new(log_panic));
 }

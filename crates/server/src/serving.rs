@@ -75,7 +75,10 @@ pub async fn serve(
     started(&at, addresses)?;
 
     // 3. Until the first signal.
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        _ = &mut answering => return Err(CommandError::new("serving", "the listener ended by a defect")),
+    };
     tracing::info!(signal, "{signal}: finishing the requests in flight");
     state.drain();
     phase.send_replace(Phase::Draining);

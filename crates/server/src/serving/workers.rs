@@ -54,8 +54,11 @@ impl Keep {
 /// How many rows a step of tidying looks at. More would hold up clients' changes, which wait in the same queue.
 const STEP: usize = 500;
 
-/// How many steps are taken in a row, so that a backlog never keeps the writer to itself.
-const STEPS: usize = 8;
+/// How many steps are taken in a round whatever they find: the claims are walked through once in a while.
+const FEWEST_STEPS: usize = 8;
+
+/// How many steps are taken while they find something: more than a busy node makes in the same time.
+const MOST_STEPS: usize = 100;
 
 async fn tidy(node: Arc<Node>, keep: Keep) -> Result<(), StoreError> {
     let now = node.now();
@@ -65,8 +68,9 @@ async fn tidy(node: Arc<Node>, keep: Keep) -> Result<(), StoreError> {
         receipts_before: now.minus(keep.receipts),
         step: STEP,
     };
-    for _ in 0..STEPS {
-        if node.store().tidy(old).await? == Tidied::default() {
+    for step in 1..=MOST_STEPS {
+        let found_nothing = node.store().tidy(old).await? == Tidied::default();
+        if found_nothing && step >= FEWEST_STEPS {
             break;
         }
     }

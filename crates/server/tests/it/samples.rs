@@ -87,8 +87,10 @@ fn the_node_sample_updates_the_parties() {
 
 #[test]
 fn the_python_sample_updates_the_parties() {
-    need("python3", &["-c", "import requests"], "python3 and python3-requests");
-    check("python3", &[], "call-party.py");
+    // Debian's own, which has Debian's packages; another may stand before it in the path.
+    const PYTHON: &str = "/usr/bin/python3";
+    need(PYTHON, &["-c", "import requests"], "python3 and python3-requests");
+    check(PYTHON, &[], "call-party.py");
 }
 
 #[test]
