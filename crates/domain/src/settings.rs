@@ -457,7 +457,12 @@ static TABLE: &[Setting] = {
             |s| join(&s.regions),
             |s, v| {
                 let regions: Result<BTreeSet<Region>, _> = v.split(',').map(Region::parse).collect();
-                s.regions = regions.map_err(|e| format!("must be region codes separated by commas: {e}"))?;
+                let regions =
+                    regions.map_err(|e| format!("must be region codes separated by commas: {e}"))?;
+                if let Some(region) = s.default_region.as_ref().filter(|r| !regions.contains(r)) {
+                    return Err(format!("must have {region} among them while it is the default_region"));
+                }
+                s.regions = regions;
                 Ok(())
             },
         ),
@@ -573,6 +578,15 @@ mod tests {
         assert_eq!(settings, Settings { carried: settings.carried.clone(), ..Settings::default() });
         let endpoint = Settings::find("verified_caller_event_endpoint").unwrap();
         assert_eq!(settings.text(endpoint), "");
+    }
+
+    #[test]
+    fn the_default_region_is_always_one_that_may_be_asked_for() {
+        let mut settings = Settings::default();
+        settings.set("default_region", "KA").unwrap();
+        assert!(settings.set("regions", "DL,MH").is_err());
+        settings.set("regions", "DL,KA,UW").unwrap();
+        assert!(settings.set("default_region", "TN").is_err());
     }
 
     #[test]
