@@ -246,7 +246,7 @@ pub struct CallFacts {
     pub caller_is_pooled: bool,
     /// The allocation that holds the caller's number there, if one does.
     pub holder: Option<Allocation>,
-    /// Whether any pin is held there.
+    /// Whether an allocation that is active there has pins.
     pub has_pins: bool,
 }
 

@@ -21,6 +21,7 @@ mod tidy;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use callveil_domain::allocation::{Allocation, AllocationId, ConnectionId};
@@ -40,14 +41,14 @@ pub use open::{Mode, OpenError};
 use checkpoint::Checkpointer;
 use directory::Held;
 use open::Lock;
-use readers::{Pool, SlowReader};
+use readers::{Commits, Pool, SlowReader};
 use writer::{Wanted, Writer};
 
 /// The contract, kept in one SQLite file.
 ///
 /// The fields are dropped in the order in which they stand: all connections are closed before the lock goes.
 pub struct SqliteStore {
-    readers: Pool,
+    readers: Arc<Pool>,
     slow: SlowReader,
     writer: Writer,
     _lock: Option<Lock>,
@@ -57,12 +58,14 @@ impl SqliteStore {
     /// Opens the database at `path`, making it when there is none and bringing its schema up to date.
     pub fn open(path: &Path, mode: Mode) -> Result<SqliteStore, OpenError> {
         let opened = open::open(path, mode)?;
+        let commits = Commits::default();
+        let readers = Arc::new(Pool::new(opened.readers, commits.clone()));
         let thread = |e| OpenError::thread(path, e);
+        let checkpointer = Checkpointer::start(opened.checkpointer, Arc::clone(&readers)).map_err(thread)?;
         Ok(SqliteStore {
-            readers: Pool::new(opened.readers),
+            readers,
             slow: SlowReader::start(opened.slow).map_err(thread)?,
-            writer: Writer::start(opened.writer, Checkpointer::start(opened.checkpointer).map_err(thread)?)
-                .map_err(thread)?,
+            writer: Writer::start(opened.writer, checkpointer, commits).map_err(thread)?,
             _lock: opened.lock,
         })
     }

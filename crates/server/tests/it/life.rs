@@ -105,8 +105,8 @@ fn change_each_field(life: &mut Life, id: &str) {
     life.put(id, &json!({"aparty_numbers": [A], "bparty_pins": [23400]}));
     life.check_call_with("withheld", &["--pin", "23400"], &format!("from B rings {A}"));
     life.put(id, &json!({"aparty_numbers": [A], "aparty_pins": [], "bparty_pins": []}));
-    // Removed pins cool like numbers do: they are asked for still, and open nothing.
-    life.check_call_with(STRANGER, &["--pin", "12340"], "refused: wrong_pin");
+    // Removed pins cool like numbers do, and open nothing: nobody is asked for one.
+    life.check_call_with(STRANGER, &["--pin", "12340"], "refused: unknown_caller");
 
     let updated = life.put(id, &json!({"aparty_numbers": [A], "usage": "oneway"}));
     assert_eq!(updated["usage"], "oneway");

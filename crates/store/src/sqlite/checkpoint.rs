@@ -5,10 +5,13 @@
 //! the log again from its start.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
+
+use super::readers::Pool;
 
 /// After how many changed rows a checkpoint begins. Raising it lets pages that change often be copied less often,
 /// and the log grow larger; a row is a page of the log at most, and seldom less than a third of one.
@@ -28,6 +31,7 @@ pub(super) struct Checkpointer {
     done: Receiver<()>,
     thread: Option<JoinHandle<()>>,
     phase: Phase,
+    readers: Arc<Pool>,
 }
 
 /// Rows are those that the writer has ever changed.
@@ -41,19 +45,20 @@ enum Phase {
 
 impl Checkpointer {
     /// Starts the thread with its connection.
-    pub(super) fn start(db: Connection) -> io::Result<Checkpointer> {
+    pub(super) fn start(db: Connection, readers: Arc<Pool>) -> io::Result<Checkpointer> {
         let (begin, begun) = sync_channel(1);
         let (tell, done) = sync_channel(1);
+        let theirs = Arc::clone(&readers);
         let thread = thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || {
             for () in begun {
-                copy(&db);
+                copy(&db, &theirs);
                 if tell.send(()).is_err() {
                     break;
                 }
             }
         })?;
         let phase = Phase::Waiting { since: 0 };
-        Ok(Checkpointer { begin: Some(begin), done, thread: Some(thread), phase })
+        Ok(Checkpointer { begin: Some(begin), done, thread: Some(thread), phase, readers })
     }
 
     /// Does what is due, between two batches of the writer.
@@ -63,7 +68,7 @@ impl Checkpointer {
             Phase::Waiting { since } if rows - since >= EVERY => self.pass(rows, 1),
             Phase::Passing { since, pass } if self.done.try_recv().is_ok() => {
                 if rows - since <= LITTLE || pass >= PASSES {
-                    copy(db);
+                    copy(db, &self.readers);
                     Phase::Waiting { since: rows }
                 } else {
                     self.pass(rows, pass + 1)
@@ -75,7 +80,7 @@ impl Checkpointer {
 
     /// Begins the log again if that can be done: on a full disk it is what there is room in.
     pub(super) fn after_failure(&mut self, db: &Connection) {
-        copy(db);
+        copy(db, &self.readers);
     }
 
     fn pass(&self, rows: u64, pass: u32) -> Phase {
@@ -87,9 +92,12 @@ impl Checkpointer {
     }
 }
 
-/// Copies as much of the log as can be copied while others read and write.
-fn copy(db: &Connection) {
+/// Copies as much of the log as can be copied while others read and write. Nothing can that a reader still needs to
+/// be as it was, and the log cannot begin again while a reader looks into it: so they let go before and after.
+fn copy(db: &Connection, readers: &Pool) {
+    readers.release();
     let copied = db.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()));
+    readers.release();
     if let Err(error) = copied {
         // The writer meets the same disk and tells whether it recovers.
         tracing::warn!(error = ?error.sqlite_error_code(), "the log could not be moved into the database file");

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -106,8 +107,11 @@ pub(super) struct Opened {
     pub(super) lock: Option<Lock>,
 }
 
-/// How many connections read by key: as many threads do so at a time without waiting for each other.
-const READERS: usize = 4;
+/// How many connections read by key: as many as threads can do so at a time, and not so many that each has little to
+/// remember.
+fn readers() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZeroUsize::get).clamp(2, 8)
+}
 
 /// Opens or makes the database at `path`.
 pub(super) fn open(path: &Path, mode: Mode) -> Result<Opened, OpenError> {
@@ -117,13 +121,16 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Opened, OpenError> {
         Mode::Tool => None,
     };
     make_private(path)?;
+    let readers = readers();
     let connect = |cache_kib| connect(path, cache_kib).map_err(|e| OpenError::sqlite(path, e));
     let mut writer = connect(WRITER_CACHE_KIB)?;
     migrate::migrate(&mut writer, path)?;
     Ok(Opened {
         writer,
         checkpointer: connect(SMALL_CACHE_KIB)?,
-        readers: (0..READERS).map(|_| connect(READER_CACHE_KIB)).collect::<Result<_, _>>()?,
+        readers: (0..readers)
+            .map(|_| connect(READERS_CACHE_KIB / readers as i64))
+            .collect::<Result<_, _>>()?,
         slow: connect(SMALL_CACHE_KIB)?,
         lock,
     })
@@ -202,9 +209,10 @@ pub(super) fn private() -> OpenOptions {
     options
 }
 
-/// Raising these costs memory once for each connection; lowering them makes more reads go to the system's cache.
+/// Raising these costs memory; lowering them makes more reads go to the system's cache. The readers' is shared out
+/// among them.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
-const READER_CACHE_KIB: i64 = 8 * 1024;
+const READERS_CACHE_KIB: i64 = 64 * 1024;
 const SMALL_CACHE_KIB: i64 = 2 * 1024;
 
 /// How long one program waits for the other's transaction.

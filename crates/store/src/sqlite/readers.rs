@@ -2,48 +2,126 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use callveil_domain::store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
+use super::statements as sql;
 
 /// How many long reads may wait. More would only be answered after their callers had left.
 const LONG_READS: usize = 64;
 
 /// Connections for reads by key. Each takes microseconds, less than handing it to another thread would.
+///
+/// Beginning a read and ending it costs several system calls, as much as the read itself. So a reader keeps its
+/// snapshot for the next read, as long as nothing has been committed since.
 pub(super) struct Pool {
-    connections: Vec<Mutex<Connection>>,
+    readers: Vec<Mutex<Reader>>,
     next: AtomicUsize,
+    commits: Commits,
+}
+
+/// How many times the writer has committed: it counts before it answers, so that whoever has an answer finds every
+/// snapshot from before it to be old.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Commits(Arc<AtomicU64>);
+
+impl Commits {
+    /// Counts one.
+    pub(super) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+
+    fn so_far(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// How old a snapshot may grow where nothing is committed here. What another program commits is seen this much later
+/// at most: an operator's command, beside a server.
+const FRESH: Duration = Duration::from_millis(10);
+
+struct Reader {
+    db: Connection,
+    snapshot: Option<Snapshot>,
+}
+
+/// What a reader sees: everything up to so many commits, and what other programs did until then.
+struct Snapshot {
+    commits: u64,
+    taken: Instant,
+}
+
+impl Reader {
+    /// Sees to it that the next read sees at least so many commits.
+    fn renew(&mut self, commits: u64) -> Result<(), Fault> {
+        let now = stopwatch();
+        if self.snapshot.as_ref().is_some_and(|s| s.commits == commits && now - s.taken < FRESH) {
+            return Ok(());
+        }
+        self.release()?;
+        self.db.prepare_cached(sql::BEGIN_READ)?.execute([])?;
+        self.snapshot = Some(Snapshot { commits, taken: now });
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), Fault> {
+        self.snapshot = None;
+        if !self.db.is_autocommit() {
+            self.db.prepare_cached(sql::COMMIT)?.execute([])?;
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "no moment that a rule could see: the age of a snapshot")]
+fn stopwatch() -> Instant {
+    Instant::now()
 }
 
 impl Pool {
-    /// A pool of these connections.
-    pub(super) fn new(connections: Vec<Connection>) -> Pool {
-        Pool { connections: connections.into_iter().map(Mutex::new).collect(), next: AtomicUsize::new(0) }
+    /// A pool of these connections, for as long as this is how the writer counts.
+    pub(super) fn new(connections: Vec<Connection>, commits: Commits) -> Pool {
+        let reader = |db| Mutex::new(Reader { db, snapshot: None });
+        Pool { readers: connections.into_iter().map(reader).collect(), next: AtomicUsize::new(0), commits }
     }
 
-    /// Reads on the first connection that is free, or waits for one.
+    /// Reads on the first connection that is free, or waits for one. All that one read does, it does on one snapshot.
     pub(super) fn read<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len();
-        let (before, after) = self.connections.split_at(first);
-        let free = after.iter().chain(before).find_map(|c| match c.try_lock() {
-            Ok(connection) => Some(connection),
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.readers.len();
+        let (before, after) = self.readers.split_at(first);
+        let free = after.iter().chain(before).find_map(|reader| match reader.try_lock() {
+            Ok(reader) => Some(reader),
             // A panic leaves nothing half-made in a connection that only reads.
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         });
-        let connection =
-            free.unwrap_or_else(|| self.connections[first].lock().unwrap_or_else(PoisonError::into_inner));
-        work(&connection).map_err(StoreError::from)
+        let mut reader =
+            free.unwrap_or_else(|| self.readers[first].lock().unwrap_or_else(PoisonError::into_inner));
+        let read = reader.renew(self.commits.so_far()).and_then(|()| work(&reader.db));
+        if read.is_err() {
+            // Whatever went wrong, the next read begins anew; if that cannot be done it fails as well, and says so.
+            let _ = reader.release();
+        }
+        read.map_err(StoreError::from)
+    }
+
+    /// Lets all snapshots go, so that the log can be moved and begun again.
+    pub(super) fn release(&self) {
+        for reader in &self.readers {
+            // One that cannot be let go fails at its next read.
+            let _ = reader.lock().unwrap_or_else(PoisonError::into_inner).release();
+        }
     }
 }
 

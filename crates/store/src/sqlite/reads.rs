@@ -198,8 +198,7 @@ pub(super) fn claims_after(
 
 /// See [`Store::claims`](callveil_domain::store::Store::claims).
 pub(super) fn claims(db: &Connection, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, Fault> {
-    let tx = db.unchecked_transaction()?;
-    keys.iter().map(|key| claim(&tx, key)).collect()
+    keys.iter().map(|key| claim(db, key)).collect()
 }
 
 /// The claim that stands under a key, held or free.

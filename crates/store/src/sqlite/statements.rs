@@ -26,6 +26,7 @@ macro_rules! statements {
 
 statements! {
     BEGIN = "begin immediate";
+    BEGIN_READ = "begin deferred";
     COMMIT = "commit";
     ROLLBACK = "rollback";
     OPEN_SAVEPOINT = "savepoint change";
@@ -242,6 +243,13 @@ statements! {
             exists (
                 select 1
                 from claim as pin
+                -- One that cools opens nothing, and is not asked for.
+                join allocation as lent
+                    on lent.tenant_sid = v.tenant_sid
+                    and lent.allocation_id = pin.allocation_id
+                    and lent.virtual_number = ?1
+                    and lent.expires_at > ?3
+                    and (lent.a_pins <> '' or lent.b_pins <> '')
                 where pin.kind = 1
                     and pin.virtual_number = ?1
                     and pin.held_until > ?3),

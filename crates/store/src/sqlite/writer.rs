@@ -18,6 +18,7 @@ use super::apply::apply;
 use super::checkpoint::Checkpointer;
 use super::directory::Held;
 use super::fault::Fault;
+use super::readers::Commits;
 use super::statements as sql;
 use super::tidy::{self, Position};
 
@@ -57,9 +58,9 @@ struct Asked<Q, A> {
 
 impl Writer {
     /// Starts the thread with its connection.
-    pub(super) fn start(db: Connection, checkpointer: Checkpointer) -> io::Result<Writer> {
+    pub(super) fn start(db: Connection, checkpointer: Checkpointer, commits: Commits) -> io::Result<Writer> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let desk = Desk { db, checkpointer, position: Position::default(), failing: false };
+        let desk = Desk { db, checkpointer, commits, position: Position::default(), failing: false };
         let thread =
             thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work(&waiting))?;
         Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
@@ -109,6 +110,7 @@ impl Drop for Writer {
 struct Desk {
     db: Connection,
     checkpointer: Checkpointer,
+    commits: Commits,
     position: Position,
     /// Whether the batch before could not be kept, so that only the first failure and the recovery are told.
     failing: bool,
@@ -121,6 +123,7 @@ impl Desk {
             let mut batch = vec![first];
             batch.extend(waiting.try_iter().take(BATCH - 1));
             let kept = self.write(&mut batch);
+            self.commits.count();
             self.note(&kept, batch.len());
             for job in batch {
                 job.answer(&kept);

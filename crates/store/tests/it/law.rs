@@ -632,7 +632,13 @@ impl Model {
 
     fn route(&self, caller: Option<u64>, number: u64) -> Answer {
         let Some((by, caller)) = caller.and_then(|c| Some((self.holder(number, Key::Number(c))?, c))) else {
-            let has_pins = (0..PINS).any(|pin| self.holder(number, Key::Pin(pin)).is_some());
+            // A pin that cools opens nothing, and is not asked for.
+            let lent_with_pins = |by: &usize| {
+                let Lent { number: lent, sides, .. } = &self.lent[*by];
+                self.is_active(*by) && *lent == number && sides.iter().any(|side| !side.pins.is_empty())
+            };
+            let has_pins =
+                (0..PINS).filter_map(|pin| self.holder(number, Key::Pin(pin))).any(|by| lent_with_pins(&by));
             return if has_pins { Answer::AskForPin } else { Answer::Refuse(RefuseReason::UnknownCaller) };
         };
         if !self.is_active(by) {
