@@ -14,6 +14,7 @@ use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
+use callveil_api::{ApiConfig, ApiState, Metrics, surround};
 use callveil_domain::allocation::{Allocation, AllocationId, ConnectionId, Parties, Party, Standing, Usage};
 use callveil_domain::node::Node;
 use callveil_domain::number::PhoneNumber;
@@ -25,12 +26,13 @@ use tokio::sync::watch;
 
 use crate::figures::Latencies;
 use crate::load::{Load, now};
-use crate::world::{POOL, Server, TENANT, free_port, people};
+use crate::world::{self, POOL, Server, TENANT, free_port, people};
 
 /// The answer of a server that has nothing to do: as long as a real one.
 const CONSTANT: &str = r#"{"success":true,"status":200,"code":null,"message":null,"data":{"connection_id":"load-1000000000","aparty_numbers":["+919900000001"],"bparty_numbers":["+919900000002"],"aparty_pins":[],"bparty_pins":[],"usage":"twoway","state":"active","greenvn":"+918000000001","green_vn":"+918000000001","greenvn_id":"019ab1c2-0000-7000-8000-000000000001"}}"#;
 
-/// Serves the constant answer on every route that is measured, behind callveil's own listener.
+/// Serves the constant answer on every route that is measured: callveil's own listener and what stands around each of
+/// its requests, and nothing behind that.
 pub async fn serve_constant(address: SocketAddr) -> anyhow::Result<()> {
     async fn constant(body: Bytes) -> impl IntoResponse {
         drop(body);
@@ -40,6 +42,9 @@ pub async fn serve_constant(address: SocketAddr) -> anyhow::Result<()> {
         .route("/v1/tenants/{sid}/greenvn", post(constant))
         .route("/v1/tenants/{sid}/greenvn/{id}", get(constant))
         .route("/v1/tenants/{sid}/greenvn/{id}/call-party", put(constant));
+    let directory = tempfile::tempdir()?;
+    let node = Arc::new(world::node(world::open(&directory.path().join("unused.db"))?).await?);
+    let router = surround(router, &ApiState::new(node, ApiConfig::default(), Metrics::default()));
     let socket = tokio::net::TcpListener::bind(address).await?;
     let limits = Limits {
         connections: NonZeroU32::new(10_000).context("10,000 is not 0")?,

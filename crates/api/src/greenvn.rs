@@ -144,6 +144,11 @@ pub(crate) struct Telling {
 }
 
 impl Telling {
+    /// Of what is found at this moment.
+    pub fn at(now: Timestamp) -> Telling {
+        Telling { now, effect: Effect::Keep, odd: Vec::new() }
+    }
+
     /// Of what is done in this context, to a request in which this is odd.
     pub fn of(ctx: &Ctx<'_>, odd: Vec<Notice>) -> Telling {
         Telling { now: ctx.now, effect: ctx.effect, odd }

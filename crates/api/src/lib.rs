@@ -111,14 +111,19 @@ impl Deref for ApiState {
 /// The whole API. Whoever serves it adds the listener, its header time-out and the graceful end.
 pub fn router(state: ApiState) -> Router {
     let (operations, _) = openapi::operations().split_for_parts();
-    Router::new()
+    let routes = Router::new()
         .merge(operations)
         .merge(docs::routes())
         .route("/live", get(health::live))
         .route("/ready", get(health::ready))
         .fallback(problem::no_such_path)
-        .method_not_allowed_fallback(problem::method_not_allowed)
+        .method_not_allowed_fallback(problem::method_not_allowed);
+    surround(routes, &state).with_state(state)
+}
+
+/// What stands around every request of the API, around other routes: what these cost more is the API's own work.
+pub fn surround<S: Clone + Send + Sync + 'static>(routes: Router<S>, state: &ApiState) -> Router<S> {
+    routes
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(middleware::from_fn_with_state(state.clone(), around::around))
-        .with_state(state)
 }

@@ -6,7 +6,6 @@
 pub mod change_number;
 pub mod create;
 pub mod expire;
-pub mod find;
 pub mod release;
 pub mod update_parties;
 

@@ -3,12 +3,11 @@
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{Response, Uri};
-use callveil_domain::allocation::{Allocation, ConnectionId, State as Standing, find};
+use callveil_domain::allocation::{Allocation, ConnectionId, State as Standing};
 use callveil_domain::number::PhoneNumber;
-use callveil_domain::store::{ListPage, ListQuery, StoreError};
+use callveil_domain::store::{ListPage, ListQuery, Store, StoreError};
 use callveil_domain::tenant::Tenant as Known;
 use callveil_domain::time::Timestamp;
-use callveil_domain::{Ctx, Effect};
 use utoipa::IntoParams;
 
 use super::{GreenVn, times};
@@ -67,12 +66,11 @@ pub(crate) async fn list(
     tenant: Tenant,
     uri: Uri,
 ) -> Result<Response<Body>, Problem> {
-    let mut rng = api.node.rng();
-    let ctx = api.node.ctx(&mut *rng, Effect::Keep);
-    let wanted = Wanted::read(&uri, &tenant, ctx.now)?;
-    let ListPage { allocations, total } = wanted.find(&ctx, &tenant).await?;
+    let now = api.node.now();
+    let wanted = Wanted::read(&uri, &tenant, now)?;
+    let ListPage { allocations, total } = wanted.find(&**api.node.store(), &tenant, now).await?;
 
-    let data: Vec<GreenVn<'_>> = allocations.iter().map(|a| GreenVn::of(a, ctx.now)).collect();
+    let data: Vec<GreenVn<'_>> = allocations.iter().map(|a| GreenVn::of(a, now)).collect();
     let Wanted { cursor, page_size, .. } = wanted;
     let metadata = Metadata { cursor, page_size, count: data.len(), total };
     Ok(envelope::ok(envelope::list(data, metadata)))
@@ -131,22 +129,27 @@ impl Wanted {
         })
     }
 
-    async fn find(&self, ctx: &Ctx<'_>, tenant: &Known) -> Result<ListPage, StoreError> {
+    async fn find(&self, store: &dyn Store, tenant: &Known, now: Timestamp) -> Result<ListPage, StoreError> {
+        /// More than a person takes part in.
+        const MOST_BY_NUMBER: usize = 100;
         let skip = self.cursor * self.page_size as u64;
         let found = match &self.by {
             By::Time => {
                 let Wanted { from, to, active, page_size, .. } = *self;
-                let query = ListQuery { from, to, active, now: ctx.now, skip, limit: page_size };
-                return find::list(ctx, tenant, query).await;
+                let query = ListQuery { from, to, active, now, skip, limit: page_size };
+                return store.list(&tenant.sid, query).await;
             }
-            By::Connection(id) => find::by_connection(ctx, tenant, id).await?.into_iter().collect(),
+            By::Connection(id) => {
+                store.allocation_by_connection(&tenant.sid, id).await?.into_iter().collect()
+            }
             By::Number(number) => {
-                let mut newest_first = find::by_number(ctx, tenant, *number).await?;
+                let mut newest_first =
+                    store.allocations_by_number(&tenant.sid, *number, MOST_BY_NUMBER).await?;
                 newest_first.reverse();
                 newest_first
             }
         };
-        let fitting: Vec<Allocation> = found.into_iter().filter(|a| self.fits(a, ctx.now)).collect();
+        let fitting: Vec<Allocation> = found.into_iter().filter(|a| self.fits(a, now)).collect();
         let total = fitting.len() as u64;
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         Ok(ListPage { allocations: fitting.into_iter().skip(skip).take(self.page_size).collect(), total })

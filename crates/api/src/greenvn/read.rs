@@ -3,8 +3,6 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
-use callveil_domain::Effect;
-use callveil_domain::allocation::find;
 
 use super::{GreenVn, Telling};
 use crate::ApiState;
@@ -31,10 +29,8 @@ pub(crate) async fn read(
     tenant: Tenant,
     Id(id): Id,
 ) -> Result<Response<Body>, Problem> {
-    let mut rng = api.node.rng();
-    let ctx = api.node.ctx(&mut *rng, Effect::Keep);
-    let allocation = find::by_id(&ctx, &tenant, id).await?.ok_or(Kind::NotFound)?;
-    Ok(Telling::of(&ctx, Vec::new()).answer(&allocation, &[]))
+    let allocation = api.node.store().allocation(&tenant.sid, id).await?.ok_or(Kind::NotFound)?;
+    Ok(Telling::at(api.node.now()).answer(&allocation, &[]))
 }
 
 #[cfg(test)]

@@ -13,13 +13,13 @@ use rusqlite::Connection;
 
 use super::readers::Pool;
 
-/// After how many changed rows a checkpoint begins. Raising it lets pages that change often be copied less often,
-/// and the log grow larger; a row is a page of the log at most, and seldom less than a third of one.
-const EVERY: u64 = 20_000;
+/// After how many changed rows a checkpoint begins. While its pages go to the disk, commits wait longer: raising it makes
+/// such times rarer, and the log larger. A row is a page of the log at most, so that this is some 200 MiB.
+const EVERY: u64 = 100_000;
 
 /// How many rows' pages the writer copies itself. Raising it makes the answers of one batch in many wait longer;
 /// lowering it asks for more passes before.
-const LITTLE: u64 = 1_000;
+const LITTLE: u64 = 3_000;
 
 /// After how many passes the writer copies the rest however much it is: then the disk takes no more than is written.
 const PASSES: u32 = 6;

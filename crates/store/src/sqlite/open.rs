@@ -226,6 +226,7 @@ pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, rusqlit
     db.set_prepared_statement_cache_capacity(128);
     // Else the engine plans a statement anew whenever a value is bound that a partial index might depend on.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    db.pragma_update(None, "page_size", PAGE)?;
     use_log(&db)?;
     db.execute_batch(&format!(
         "-- A commit is on the disk before it is answered, and survives a power cut.
@@ -263,6 +264,10 @@ fn use_log(db: &Connection) -> Result<(), rusqlite::Error> {
     }
     set()
 }
+
+/// The size of a page in bytes, of a database that is made. Claims lie all over their table, and each that changes is a
+/// page of the log: half the engine's own size is little more than half the log.
+const PAGE: u32 = 2048;
 
 /// How large a log is kept to be written over, in bytes: writing over costs less than growing.
 const LOG_KEPT: u64 = 256 * 1024 * 1024;
