@@ -131,7 +131,15 @@ async fn what_is_no_whole_copy_is_refused_and_the_database_stays() {
 
     check(b"a letter".repeat(999), |e| matches!(e, RestoreError::Open(OpenError::NotOurs(_))));
     check(Vec::new(), |e| matches!(e, RestoreError::Open(OpenError::NotOurs(_))));
-    check(scribbled, |e| matches!(e, RestoreError::Damaged { .. } | RestoreError::Store(_)));
+    // Which of them depends on what stood there: rows, or the schema itself.
+    check(scribbled, |e| {
+        matches!(
+            e,
+            RestoreError::Damaged { .. }
+                | RestoreError::Store(_)
+                | RestoreError::Open(OpenError::Engine { .. })
+        )
+    });
     check(whole[..whole.len() / 2].to_vec(), |_| true);
     let newer = place.directory().join("newer.db");
     fs::write(&newer, &whole).unwrap();
