@@ -31,9 +31,6 @@ const ROUNDS: u64 = 3;
 /// How long each measurement lasts.
 const LENGTH: Duration = Duration::from_secs(5);
 
-/// How many times smaller the markets are than the full ones of a million allocations each, people included.
-const MARKET_SCALE: usize = 4;
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,13 +42,13 @@ async fn main() -> anyhow::Result<()> {
         Some("http") => http().await,
         Some("calls") => calls().await,
         Some("growth") => growth().await,
-        Some("markets") => markets(arguments.get(1).map_or(Ok(MARKET_SCALE), |s| s.parse())?),
+        Some("markets") => markets(arguments.get(1).map_or(Ok(1), |scale| scale.parse())?),
         Some(other) => bail!("'{other}' is none of http, calls, growth, markets"),
         None => {
             http().await?;
             calls().await?;
             growth().await?;
-            markets(MARKET_SCALE)
+            markets(1)
         }
     }
 }
@@ -165,7 +162,7 @@ async fn growth() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The pools that six markets need.
+/// The pools that six markets need, `scale` times smaller than they are.
 fn markets(scale: usize) -> anyhow::Result<()> {
     say(&format!("\nPools of six markets, {} allocations each", 1_000_000 / scale));
     for market in &markets::MARKETS {

@@ -26,9 +26,9 @@ use crate::tenant::{Id, Tenant};
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ChangeVn)]
 pub(crate) struct Request<'a> {
-    /// Whether all preferences must hold. A boolean as a string is taken too.
+    /// Whether all preferences must hold: `"true"` or `"false"`. A JSON boolean is taken too.
     #[serde(borrow)]
-    #[schema(value_type = Option<bool>, example = false)]
+    #[schema(value_type = Option<String>, pattern = "^(true|false)$", example = "false")]
     strictness: Sent<'a>,
     /// What the virtual number should be like.
     #[schema(value_type = Option<Wishes>)]

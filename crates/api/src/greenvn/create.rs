@@ -45,8 +45,8 @@ pub(crate) struct Request<'a> {
     /// Who may call.
     #[schema(value_type = WireUsage)]
     usage: Sent<'a>,
-    /// Whether all preferences must hold. A boolean as a string is taken too.
-    #[schema(value_type = Option<bool>, example = false)]
+    /// Whether all preferences must hold: `"true"` or `"false"`. A JSON boolean is taken too.
+    #[schema(value_type = Option<String>, pattern = "^(true|false)$", example = "false")]
     strictness: Sent<'a>,
     /// What the virtual number should be like.
     #[schema(value_type = Option<Wishes>)]
