@@ -24,8 +24,7 @@ use callveil_server::serving::Phase;
 use callveil_server::serving::listener::{self, Limits};
 use tokio::sync::watch;
 
-use crate::figures::Latencies;
-use crate::load::{Load, now};
+use crate::load::{Load, Met, now};
 use crate::world::{self, POOL, Server, TENANT, free_port, people};
 
 /// The answer of a server that has nothing to do: as long as a real one.
@@ -87,18 +86,11 @@ pub async fn bare_store(
                         Outcome::Refused(_) => others += 1,
                     }
                 }
-                Ok::<_, anyhow::Error>((micros, others))
+                Met::Ok((micros, others))
             })
         })
         .collect();
-    let mut latencies = Latencies::default();
-    let mut others = 0;
-    for worker in workers {
-        let (mine, other) = worker.await??;
-        latencies.add(mine);
-        others += other;
-    }
-    Ok(Load { rate: latencies.count() as f64 / begin.elapsed().as_secs_f64(), latencies, others })
+    Load::gather(workers, begin).await
 }
 
 fn rows_of_a_create(node: &Node, n: u64) -> anyhow::Result<Change> {

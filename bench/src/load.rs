@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::figures::Latencies;
 
@@ -39,23 +40,27 @@ pub async fn run(
     let workers: Vec<_> = (0..connections)
         .map(|_| tokio::spawn(worker(address, begin + length, Arc::clone(&serial), Arc::clone(&requests))))
         .collect();
-    let mut latencies = Latencies::default();
-    let mut others = 0;
-    for worker in workers {
-        let (mine, other) = worker.await??;
-        latencies.add(mine);
-        others += other;
-    }
-    let seconds = begin.elapsed().as_secs_f64();
-    Ok(Load { rate: latencies.count() as f64 / seconds, latencies, others })
+    Load::gather(workers, begin).await
 }
 
-async fn worker(
-    address: SocketAddr,
-    end: Instant,
-    serial: Arc<AtomicU64>,
-    requests: Requests,
-) -> anyhow::Result<(Vec<u32>, u64)> {
+/// What one worker met: how long each granted request took, in microseconds, and how many were not.
+pub type Met = anyhow::Result<(Vec<u32>, u64)>;
+
+impl Load {
+    /// Waits for all workers and puts together what they met since `begin`.
+    pub async fn gather(workers: Vec<JoinHandle<Met>>, begin: Instant) -> anyhow::Result<Load> {
+        let mut latencies = Latencies::default();
+        let mut others = 0;
+        for worker in workers {
+            let (mine, other) = worker.await??;
+            latencies.add(mine);
+            others += other;
+        }
+        Ok(Load { rate: latencies.count() as f64 / begin.elapsed().as_secs_f64(), latencies, others })
+    }
+}
+
+async fn worker(address: SocketAddr, end: Instant, serial: Arc<AtomicU64>, requests: Requests) -> Met {
     let mut stream = TcpStream::connect(address).await.context("connecting to the server")?;
     stream.set_nodelay(true)?;
     let mut request = Vec::with_capacity(1_024);

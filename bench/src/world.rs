@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use base64::Engine;
@@ -17,9 +17,9 @@ use callveil_domain::node::Node;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::store::Store;
 use callveil_domain::tenant::{ApiKey, Sid};
-use callveil_domain::time::{Clock, Timestamp};
 use callveil_domain::virtual_number::{Lending, NumberType, Region, VirtualNumber};
-use callveil_domain::{Chance, Effect, Failure};
+use callveil_domain::{Effect, Failure};
+use callveil_server::clock::{WallClock, randomness};
 use callveil_store::sqlite::{Mode, SqliteStore};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -118,11 +118,8 @@ pub fn open(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
 
 /// A node on a store.
 pub async fn node(store: Arc<dyn Store>) -> anyhow::Result<Node> {
-    let serial = AtomicU64::new(1);
-    let randomness = Arc::new(move || -> Box<Chance> {
-        Box::new(StdRng::seed_from_u64(serial.fetch_add(1, Ordering::Relaxed)))
-    });
-    Ok(Node::open(store, Arc::new(WallClock), randomness).await?)
+    let clock = WallClock::starting_at(store.latest_moment().await?);
+    Ok(Node::open(store, Arc::new(clock), randomness()).await?)
 }
 
 async fn fill(node: &Arc<Node>, live: u64) -> anyhow::Result<Vec<AllocationId>> {
@@ -241,14 +238,4 @@ pub async fn pause(length: Duration) {
 
 fn told<R: std::fmt::Debug>(failure: Failure<R>) -> anyhow::Error {
     anyhow!("{failure:?}")
-}
-
-struct WallClock;
-
-impl Clock for WallClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place of the bench that reads the wall clock")]
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::EPOCH.plus(since)
-    }
 }
