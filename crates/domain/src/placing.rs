@@ -46,24 +46,24 @@ pub(crate) async fn place(
     loop {
         let claims = ctx.store.past_of(&numbers).await?;
         let past = Past::new(&claims, parties, ctx.now);
-        let virtual_number = loop {
+        let (virtual_number, others) = loop {
             let Some(virtual_number) = choice::pick(&tenant.pool, wanted, choice, &past, &excluded, ctx.rng)
             else {
                 let shortage = choice::explain(&tenant.pool, wanted, &claims, parties, &no_room, ctx.now);
                 return refuse(NotPlaced::Shortage(Box::new(shortage)));
             };
             if pins.is_empty() {
-                break virtual_number;
+                break (virtual_number, Vec::new());
             }
-            let there = others_pins(ctx, virtual_number, allocation).await?;
-            let clash = pins.iter().any(|pin| there.contains(pin));
-            if !clash && pin::has_room(there.len(), pins.len(), tenant.settings.live_pins) {
-                break virtual_number;
+            let others = others_pins(ctx, virtual_number, allocation).await?;
+            let clash = pins.iter().any(|pin| others.contains(pin));
+            if !clash && pin::has_room(others.len(), pins.len(), tenant.settings.live_pins) {
+                break (virtual_number, others);
             }
             no_room.push(virtual_number);
             excluded.push(virtual_number);
         };
-        let warnings = warn_of_pins(ctx, virtual_number, allocation, &pins).await?;
+        let warnings = warn_of_pins(&pins, &others);
         let mut change = build(virtual_number, &warnings);
         change.guards.push(Guard::Lendable { tenant: tenant.sid.clone(), virtual_number });
         change.guards.push(Guard::Shared { virtual_number });
@@ -107,22 +107,13 @@ pub(crate) async fn others_pins<R>(
     Ok(held.into_iter().filter(|(_, holder)| *holder != allocation).map(|(pin, _)| pin).collect())
 }
 
-/// What the owner of these pins should know of how easily one is guessed on that number.
-pub(crate) async fn warn_of_pins<R>(
-    ctx: &Ctx<'_>,
-    virtual_number: PhoneNumber,
-    allocation: AllocationId,
-    pins: &[Pin],
-) -> Result<Vec<Warning>, Failure<R>> {
-    if pins.is_empty() {
-        return Ok(Vec::new());
-    }
-    let others = others_pins(ctx, virtual_number, allocation).await?;
+/// What the owner of these pins should know of how easily one is guessed, beside those of others on the number.
+pub(crate) fn warn_of_pins(pins: &[Pin], others: &[Pin]) -> Vec<Warning> {
     let chance_of = |digits: u32| {
         let live = others.iter().chain(pins).filter(|pin| pin.length() == digits).count();
         (digits, pin::chance_of_a_hit(digits, live))
     };
     let worst = pins.iter().map(|pin| chance_of(pin.length())).max_by(|x, y| x.1.total_cmp(&y.1));
     let warning = worst.filter(|(_, chance)| *chance > pin::ACCEPTED_CHANCE);
-    Ok(warning.map(|(digits, chance)| Warning::GuessablePins { digits, chance }).into_iter().collect())
+    warning.map(|(digits, chance)| Warning::GuessablePins { digits, chance }).into_iter().collect()
 }

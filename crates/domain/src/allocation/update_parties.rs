@@ -102,8 +102,11 @@ pub async fn update_parties(
         };
         let brings_pins = after.parties.pins().any(|pin| before.side_of_pin(pin).is_none());
         let pins: Vec<Pin> = after.parties.pins().collect();
+        let others = match pins.is_empty() {
+            true => Vec::new(),
+            false => others_pins(ctx, after.virtual_number, id).await?,
+        };
         if brings_pins {
-            let others = others_pins(ctx, after.virtual_number, id).await?;
             if let Some(taken) = pins.iter().find(|pin| others.contains(pin)) {
                 return refuse(taken_pin(&after, *taken));
             }
@@ -111,7 +114,7 @@ pub async fn update_parties(
                 return refuse(UpdateRefused::NoRoomForPins { at_most: tenant.settings.live_pins });
             }
         }
-        let warnings = warn_of_pins(ctx, after.virtual_number, id, &pins).await?;
+        let warnings = warn_of_pins(&pins, &others);
 
         let mut change = change_between(&before, &after, tenant, ctx.now);
         if brings_pins {
