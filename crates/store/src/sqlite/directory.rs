@@ -27,8 +27,11 @@ pub(super) struct Held {
 
 /// Finds out where anything is held at `now`, by going through all claims.
 pub(super) fn numbers_held(db: &Connection, now: Timestamp) -> Result<Held, Fault> {
-    let tx = db.unchecked_transaction()?;
-    let revision = revision(&tx)?;
+    held_as_of(&*db.unchecked_transaction()?, now)
+}
+
+fn held_as_of(tx: &Connection, now: Timestamp) -> Result<Held, Fault> {
+    let revision = revision(tx)?;
     let mut statement = tx.prepare_cached(sql::NUMBERS_HELD)?;
     let numbers = statement.query_map([now.as_micros()], |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(Held { revision, numbers })
@@ -126,7 +129,7 @@ fn remove_number(
     }
     let is_held = match held {
         Some(held) => held.numbers.contains(&digits(number)),
-        None => numbers_held(tx, now)?.numbers.contains(&digits(number)),
+        None => held_as_of(tx, now)?.numbers.contains(&digits(number)),
     };
     if is_held {
         return Err(refused(DirectoryConflict::StillHeld(number)));
@@ -242,5 +245,35 @@ fn lending(code: i64) -> Result<Lending, Fault> {
         1 => Ok(Lending::Open),
         2 => Ok(Lending::Draining),
         _ => Err(Fault::Row("an unknown state of a virtual number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::migrate;
+
+    /// The long read is of no use when the directory has moved since, and is done again inside the change.
+    #[test]
+    fn a_drained_number_goes_although_the_directory_moved_since_it_was_looked_at() {
+        let mut db = Connection::open_in_memory().unwrap();
+        migrate::migrate(&mut db, "memory".as_ref()).unwrap();
+        let tenant = Sid::parse("acme").unwrap();
+        let number = PhoneNumber::from_digits(918_000_000_001).unwrap();
+        let drained =
+            VirtualNumber { number, region: None, number_type: None, flow: None, state: Lending::Draining };
+        let now = Timestamp::EPOCH;
+        let before = numbers_held(&db, now).unwrap();
+        let tx = db.transaction().unwrap();
+        let made = [
+            DirectoryWrite::AddTenant(tenant.clone()),
+            DirectoryWrite::PutNumber { tenant: tenant.clone(), number: drained },
+        ];
+        assert!(apply(&tx, &made, now, None).is_ok());
+
+        let removed = apply(&tx, &[DirectoryWrite::RemoveNumber { tenant, number }], now, Some(&before));
+
+        assert!(removed.is_ok());
+        assert_eq!(standing_of(&tx, number).ok().flatten(), None);
     }
 }
