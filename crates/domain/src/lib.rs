@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod allocation;
+pub mod call;
 pub mod choice;
 pub mod country;
 pub mod node;
@@ -24,6 +25,7 @@ pub mod settings;
 pub mod store;
 pub mod tenant;
 pub mod time;
+pub mod trunk;
 pub mod verify;
 pub mod virtual_number;
 

@@ -7,6 +7,8 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const DOMAIN: &str = "callveil-domain";
 const STORE: &str = "callveil-store";
 const API: &str = "callveil-api";
+const VOICE: &str = "callveil-voice";
+const WEBHOOKS: &str = "callveil-webhooks";
 const SERVER: &str = "callveil-server";
 
 /// What each crate of ours names in its manifest, by kind.
@@ -50,6 +52,7 @@ impl Dependencies {
 const HTTP: [&str; 6] = ["axum", "hyper", "hyper-util", "tower", "tower-http", "utoipa"];
 const SQL: [&str; 2] = ["rusqlite", "tokio-postgres"];
 const JSON: [&str; 2] = ["serde", "serde_json"];
+const SIP: [&str; 1] = ["rsipstack"];
 const RUNTIME: [&str; 1] = ["tokio"];
 
 #[test]
@@ -76,13 +79,32 @@ fn the_api_knows_no_sql() {
     let dependencies = Dependencies::read();
     assert_eq!(dependencies.ours(API), BTreeSet::from([DOMAIN]));
     dependencies.check_absent(API, &SQL);
+    dependencies.check_absent(API, &SIP);
+}
+
+#[test]
+fn the_telephone_side_knows_no_sql_and_no_http() {
+    let dependencies = Dependencies::read();
+    assert_eq!(dependencies.ours(VOICE), BTreeSet::from([DOMAIN]));
+    dependencies.check_absent(VOICE, &SQL);
+    dependencies.check_absent(VOICE, &HTTP);
+}
+
+#[test]
+fn the_webhooks_know_no_sql_no_sip_and_no_server_of_http() {
+    let dependencies = Dependencies::read();
+    assert_eq!(dependencies.ours(WEBHOOKS), BTreeSet::from([DOMAIN]));
+    dependencies.check_absent(WEBHOOKS, &SQL);
+    dependencies.check_absent(WEBHOOKS, &SIP);
+    dependencies.check_absent(WEBHOOKS, &["axum", "tower-http", "utoipa"]);
 }
 
 #[test]
 fn the_server_knows_them_all_and_no_sql() {
     let dependencies = Dependencies::read();
-    assert_eq!(dependencies.ours(SERVER), BTreeSet::from([API, DOMAIN, STORE]));
+    assert_eq!(dependencies.ours(SERVER), BTreeSet::from([API, DOMAIN, STORE, VOICE, WEBHOOKS]));
     dependencies.check_absent(SERVER, &SQL);
+    dependencies.check_absent(SERVER, &SIP);
 }
 
 #[test]

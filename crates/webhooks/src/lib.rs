@@ -1,0 +1,1 @@
+//! Webhooks: signs, guards, delivers and retries what the outbox holds.
