@@ -16,6 +16,7 @@ use super::apply::Stop;
 use super::fault::Fault;
 use super::rows::{Cells, all, count, digits};
 use super::statements as sql;
+use crate::encoding::{lending, lending_code};
 
 /// The virtual numbers on which something is held, as found by a long read before the change that asks.
 pub(super) struct Held {
@@ -231,21 +232,6 @@ fn virtual_number(row: &Row<'_>) -> Result<VirtualNumber, Fault> {
 fn word<T, E>(cells: &mut Cells<'_>, parse: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>, Fault> {
     let Some(text) = cells.take::<Option<String>>()? else { return Ok(None) };
     parse(&text).map(Some).map_err(|_| Fault::Row("a word of a virtual number that is not of its form"))
-}
-
-fn lending_code(lending: Lending) -> i64 {
-    match lending {
-        Lending::Open => 1,
-        Lending::Draining => 2,
-    }
-}
-
-fn lending(code: i64) -> Result<Lending, Fault> {
-    match code {
-        1 => Ok(Lending::Open),
-        2 => Ok(Lending::Draining),
-        _ => Err(Fault::Row("an unknown state of a virtual number")),
-    }
 }
 
 #[cfg(test)]

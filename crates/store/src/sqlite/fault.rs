@@ -4,6 +4,8 @@ use callveil_domain::store::StoreError;
 use rusqlite::ErrorCode;
 use rusqlite::types::FromSqlError;
 
+use crate::encoding::Garbled;
+
 /// Why a statement did not do its work, or a row could not be read.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -24,6 +26,12 @@ impl From<rusqlite::Error> for Fault {
 impl From<FromSqlError> for Fault {
     fn from(_: FromSqlError) -> Fault {
         Fault::Row("a column of another type than its own")
+    }
+}
+
+impl From<Garbled> for Fault {
+    fn from(Garbled(what): Garbled) -> Fault {
+        Fault::Row(what)
     }
 }
 

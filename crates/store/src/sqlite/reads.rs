@@ -205,7 +205,7 @@ pub(super) fn claims(db: &Connection, keys: &[ClaimKey]) -> Result<Vec<Option<Cl
 pub(super) fn claim(db: &Connection, key: &ClaimKey) -> Result<Option<Claim>, Fault> {
     match Place::of(key) {
         Place::OnNumber { kind, key, virtual_number } => {
-            first(db, sql::CLAIM, [kind, key, virtual_number], rows::claim)
+            first(db, sql::CLAIM, params![kind, key, virtual_number], rows::claim)
         }
         Place::Connection { tenant, connection } => {
             first(db, sql::CONNECTION_CLAIM, [tenant, connection], rows::connection_claim)

@@ -1,10 +1,6 @@
 //! How the types of the domain stand in rows, and back.
 
-use std::time::Duration;
-
-use callveil_domain::allocation::{
-    Allocation, AllocationId, ConnectionId, Ending, Parties, Party, Standing, Usage,
-};
+use callveil_domain::allocation::{Allocation, AllocationId, ConnectionId, Parties, Party, Standing};
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::pin::Pin;
 use callveil_domain::store::{Claim, ClaimKey, PastClaim};
@@ -15,6 +11,8 @@ use rusqlite::types::FromSql;
 use rusqlite::{CachedStatement, Connection, Params, Row};
 
 use super::fault::Fault;
+use crate::encoding::{self, Ends, read_numbers, read_pins, write_numbers, write_pins};
+pub(super) use crate::encoding::{Place, count, digits, pin_digits};
 
 /// All rows of a statement.
 pub(super) fn all<T>(
@@ -72,16 +70,12 @@ impl<'row> Cells<'row> {
 
     /// The next cell, which is a number of the telephone network.
     pub(super) fn number(&mut self) -> Result<PhoneNumber, Fault> {
-        let digits: i64 = self.take()?;
-        let number = u64::try_from(digits).ok().and_then(PhoneNumber::from_digits);
-        number.ok_or(Fault::Row("digits that are no telephone number"))
+        Ok(encoding::number(self.take()?)?)
     }
 
     /// The next cell, which is a pin.
     pub(super) fn pin(&mut self) -> Result<Pin, Fault> {
-        let value: i64 = self.take()?;
-        let pin = u64::try_from(value).ok().and_then(|v| Pin::from_value(v).ok());
-        pin.ok_or(Fault::Row("digits that are no pin"))
+        Ok(encoding::pin(self.take()?)?)
     }
 
     /// The next cell, which is a moment.
@@ -104,21 +98,6 @@ impl<'row> Cells<'row> {
     }
 }
 
-/// The digits of a number, as the database has them.
-pub(super) fn digits(number: PhoneNumber) -> i64 {
-    number.expose_digits().cast_signed()
-}
-
-/// The digits of a pin, as the database has them.
-pub(super) fn pin_digits(pin: Pin) -> i64 {
-    pin.expose_value().cast_signed()
-}
-
-/// A count or a limit, as the database has them.
-pub(super) fn count(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
 /// The allocation that begins at a column, in the order of `allocation_columns!`.
 pub(super) fn allocation(row: &Row<'_>, column: usize) -> Result<Allocation, Fault> {
     let mut cells = Cells::from(row, column);
@@ -128,11 +107,7 @@ pub(super) fn allocation(row: &Row<'_>, column: usize) -> Result<Allocation, Fau
         connection: cells.connection()?,
         virtual_number: cells.number()?,
         parties: Parties { a: party(&mut cells)?, b: party(&mut cells)? },
-        usage: match cells.take()? {
-            1 => Usage::OneWay,
-            2 => Usage::TwoWay,
-            _ => return Err(Fault::Row("an unknown usage")),
-        },
+        usage: encoding::usage(cells.take()?)?,
         flow: match cells.take::<Option<String>>()? {
             Some(flow) => Some(FlowId::parse(&flow).map_err(|_| Fault::Row("a text that is no flow id"))?),
             None => None,
@@ -154,27 +129,14 @@ fn party(cells: &mut Cells<'_>) -> Result<Party, Fault> {
 }
 
 fn standing(cells: &mut Cells<'_>) -> Result<Standing, Fault> {
-    let expires_at: Option<i64> = cells.take()?;
-    let cooling: Option<i64> = cells.take()?;
-    let ended_at: Option<i64> = cells.take()?;
-    let cooling_until: Option<i64> = cells.take()?;
-    let ending: Option<i64> = cells.take()?;
-    match (expires_at, cooling, ended_at, cooling_until, ending) {
-        (Some(expires_at), Some(cooling), None, None, None) => Ok(Standing::Lent {
-            expires_at: Timestamp::from_micros(expires_at),
-            cooling: Duration::from_micros(cooling.cast_unsigned()),
-        }),
-        (None, None, Some(at), Some(cooling_until), Some(how)) => Ok(Standing::Ended {
-            at: Timestamp::from_micros(at),
-            cooling_until: Timestamp::from_micros(cooling_until),
-            how: match how {
-                1 => Ending::Expired,
-                2 => Ending::Released,
-                _ => return Err(Fault::Row("an unknown ending")),
-            },
-        }),
-        _ => Err(Fault::Row("an allocation that is neither lent nor ended")),
-    }
+    let ends = Ends {
+        expires_at: cells.take()?,
+        cooling: cells.take()?,
+        ended_at: cells.take()?,
+        cooling_until: cells.take()?,
+        ending: cells.take()?,
+    };
+    Ok(ends.standing()?)
 }
 
 /// Gives all columns of an allocation to a statement that has them as its first parameters, and runs it.
@@ -195,7 +157,7 @@ pub(super) fn write_allocation(
         standing,
         version,
     } = allocation;
-    let Ends { expires_at, cooling, ended_at, cooling_until, ending } = ends(*standing);
+    let Ends { expires_at, cooling, ended_at, cooling_until, ending } = Ends::of(*standing);
     statement.execute(rusqlite::params![
         tenant.as_str(),
         id.as_bytes(),
@@ -209,10 +171,7 @@ pub(super) fn write_allocation(
         write_pins(&b.pins),
         write_numbers(&b.learned),
         b.tag,
-        match usage {
-            Usage::OneWay => 1,
-            Usage::TwoWay => 2,
-        },
+        encoding::usage_code(*usage),
         flow.as_ref().map(FlowId::as_str),
         exclusive,
         created_at.as_micros(),
@@ -223,35 +182,6 @@ pub(super) fn write_allocation(
         ending,
         version.cast_signed(),
     ])
-}
-
-/// The columns of a standing: either the first two are set or the last three.
-#[derive(Default)]
-struct Ends {
-    expires_at: Option<i64>,
-    cooling: Option<i64>,
-    ended_at: Option<i64>,
-    cooling_until: Option<i64>,
-    ending: Option<i64>,
-}
-
-fn ends(standing: Standing) -> Ends {
-    match standing {
-        Standing::Lent { expires_at, cooling } => Ends {
-            expires_at: Some(expires_at.as_micros()),
-            cooling: Some(i64::try_from(cooling.as_micros()).unwrap_or(i64::MAX)),
-            ..Ends::default()
-        },
-        Standing::Ended { at, cooling_until, how } => Ends {
-            ended_at: Some(at.as_micros()),
-            cooling_until: Some(cooling_until.as_micros()),
-            ending: Some(match how {
-                Ending::Expired => 1,
-                Ending::Released => 2,
-            }),
-            ..Ends::default()
-        },
-    }
 }
 
 /// A claim on a virtual number: the columns of `claim`.
@@ -285,61 +215,4 @@ pub(super) fn past_claim(row: &Row<'_>) -> Result<PastClaim, Fault> {
         allocation: cells.allocation_id()?,
         held_until: cells.moment()?,
     })
-}
-
-/// The columns that a claim's key is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place<'key> {
-    /// In `claim`.
-    OnNumber { kind: i64, key: i64, virtual_number: i64 },
-    /// In `connection_claim`.
-    Connection { tenant: &'key str, connection: &'key str },
-}
-
-impl Place<'_> {
-    /// Where the claim of this key stands.
-    pub(super) fn of(key: &ClaimKey) -> Place<'_> {
-        let on_number = |kind, key, number| Place::OnNumber { kind, key, virtual_number: digits(number) };
-        match key {
-            ClaimKey::Number { number, virtual_number } => on_number(0, digits(*number), *virtual_number),
-            ClaimKey::Pin { pin, virtual_number } => on_number(1, pin_digits(*pin), *virtual_number),
-            ClaimKey::Whole { virtual_number } => on_number(2, 0, *virtual_number),
-            ClaimKey::Connection { tenant, connection } => {
-                Place::Connection { tenant: tenant.as_str(), connection: connection.as_str() }
-            }
-        }
-    }
-}
-
-fn write_numbers(numbers: &[PhoneNumber]) -> String {
-    list(numbers.iter().map(|n| n.expose_digits()))
-}
-
-fn write_pins(pins: &[Pin]) -> String {
-    list(pins.iter().map(|p| p.expose_value()))
-}
-
-fn list(items: impl Iterator<Item = u64>) -> String {
-    let mut text = String::new();
-    for item in items {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.push_str(&item.to_string());
-    }
-    text
-}
-
-fn read_numbers(text: &str) -> Result<Vec<PhoneNumber>, Fault> {
-    let number = |item: &str| item.parse().ok().and_then(PhoneNumber::from_digits);
-    items(text).map(number).collect::<Option<_>>().ok_or(Fault::Row("a list that is not one of numbers"))
-}
-
-fn read_pins(text: &str) -> Result<Vec<Pin>, Fault> {
-    let pin = |item: &str| item.parse().ok().and_then(|value| Pin::from_value(value).ok());
-    items(text).map(pin).collect::<Option<_>>().ok_or(Fault::Row("a list that is not one of pins"))
-}
-
-fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').filter(|item| !item.is_empty())
 }

@@ -1,0 +1,189 @@
+//! How the types of the domain stand in columns, the same in every engine.
+
+use std::time::Duration;
+
+use callveil_domain::allocation::{Ending, Standing, Usage};
+use callveil_domain::number::PhoneNumber;
+use callveil_domain::pin::Pin;
+use callveil_domain::store::ClaimKey;
+use callveil_domain::time::Timestamp;
+use callveil_domain::virtual_number::Lending;
+
+/// A column holds what no rule allows. Says which, never what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Garbled(pub(crate) &'static str);
+
+/// The number of these digits.
+pub(crate) fn number(digits: i64) -> Result<PhoneNumber, Garbled> {
+    let number = u64::try_from(digits).ok().and_then(PhoneNumber::from_digits);
+    number.ok_or(Garbled("digits that are no telephone number"))
+}
+
+/// The pin of these digits.
+pub(crate) fn pin(value: i64) -> Result<Pin, Garbled> {
+    let pin = u64::try_from(value).ok().and_then(|v| Pin::from_value(v).ok());
+    pin.ok_or(Garbled("digits that are no pin"))
+}
+
+/// The code of a usage.
+pub(crate) fn usage_code(usage: Usage) -> i16 {
+    match usage {
+        Usage::OneWay => 1,
+        Usage::TwoWay => 2,
+    }
+}
+
+/// The usage of a code.
+pub(crate) fn usage(code: i16) -> Result<Usage, Garbled> {
+    match code {
+        1 => Ok(Usage::OneWay),
+        2 => Ok(Usage::TwoWay),
+        _ => Err(Garbled("an unknown usage")),
+    }
+}
+
+/// The code of whether a virtual number is lent.
+pub(crate) fn lending_code(lending: Lending) -> i16 {
+    match lending {
+        Lending::Open => 1,
+        Lending::Draining => 2,
+    }
+}
+
+/// Whether a virtual number is lent, of its code.
+pub(crate) fn lending(code: i16) -> Result<Lending, Garbled> {
+    match code {
+        1 => Ok(Lending::Open),
+        2 => Ok(Lending::Draining),
+        _ => Err(Garbled("an unknown state of a virtual number")),
+    }
+}
+
+/// The digits of a number, as the database has them.
+pub(crate) fn digits(number: PhoneNumber) -> i64 {
+    number.expose_digits().cast_signed()
+}
+
+/// The digits of a pin, as the database has them.
+pub(crate) fn pin_digits(pin: Pin) -> i64 {
+    pin.expose_value().cast_signed()
+}
+
+/// A count or a limit, as the database has them.
+pub(crate) fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The columns of a standing: either the first two are set or the last three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) cooling: Option<i64>,
+    pub(crate) ended_at: Option<i64>,
+    pub(crate) cooling_until: Option<i64>,
+    pub(crate) ending: Option<i16>,
+}
+
+impl Ends {
+    /// How a standing stands in its columns.
+    pub(crate) fn of(standing: Standing) -> Ends {
+        match standing {
+            Standing::Lent { expires_at, cooling } => Ends {
+                expires_at: Some(expires_at.as_micros()),
+                cooling: Some(i64::try_from(cooling.as_micros()).unwrap_or(i64::MAX)),
+                ..Ends::default()
+            },
+            Standing::Ended { at, cooling_until, how } => Ends {
+                ended_at: Some(at.as_micros()),
+                cooling_until: Some(cooling_until.as_micros()),
+                ending: Some(match how {
+                    Ending::Expired => 1,
+                    Ending::Released => 2,
+                }),
+                ..Ends::default()
+            },
+        }
+    }
+
+    /// The standing of these columns.
+    pub(crate) fn standing(self) -> Result<Standing, Garbled> {
+        let Ends { expires_at, cooling, ended_at, cooling_until, ending } = self;
+        match (expires_at, cooling, ended_at, cooling_until, ending) {
+            (Some(expires_at), Some(cooling), None, None, None) => Ok(Standing::Lent {
+                expires_at: Timestamp::from_micros(expires_at),
+                cooling: Duration::from_micros(cooling.cast_unsigned()),
+            }),
+            (None, None, Some(at), Some(cooling_until), Some(how)) => Ok(Standing::Ended {
+                at: Timestamp::from_micros(at),
+                cooling_until: Timestamp::from_micros(cooling_until),
+                how: match how {
+                    1 => Ending::Expired,
+                    2 => Ending::Released,
+                    _ => return Err(Garbled("an unknown ending")),
+                },
+            }),
+            _ => Err(Garbled("an allocation that is neither lent nor ended")),
+        }
+    }
+}
+
+/// The columns that a claim's key is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place<'key> {
+    /// In `claim`.
+    OnNumber { kind: i16, key: i64, virtual_number: i64 },
+    /// In `connection_claim`.
+    Connection { tenant: &'key str, connection: &'key str },
+}
+
+impl Place<'_> {
+    /// Where the claim of this key stands.
+    pub(crate) fn of(key: &ClaimKey) -> Place<'_> {
+        let on_number = |kind, key, number| Place::OnNumber { kind, key, virtual_number: digits(number) };
+        match key {
+            ClaimKey::Number { number, virtual_number } => on_number(0, digits(*number), *virtual_number),
+            ClaimKey::Pin { pin, virtual_number } => on_number(1, pin_digits(*pin), *virtual_number),
+            ClaimKey::Whole { virtual_number } => on_number(2, 0, *virtual_number),
+            ClaimKey::Connection { tenant, connection } => {
+                Place::Connection { tenant: tenant.as_str(), connection: connection.as_str() }
+            }
+        }
+    }
+}
+
+/// A list of numbers as one text.
+pub(crate) fn write_numbers(numbers: &[PhoneNumber]) -> String {
+    list(numbers.iter().map(|n| n.expose_digits()))
+}
+
+/// A list of pins as one text.
+pub(crate) fn write_pins(pins: &[Pin]) -> String {
+    list(pins.iter().map(|p| p.expose_value()))
+}
+
+fn list(items: impl Iterator<Item = u64>) -> String {
+    let mut text = String::new();
+    for item in items {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(&item.to_string());
+    }
+    text
+}
+
+/// The numbers of a list.
+pub(crate) fn read_numbers(text: &str) -> Result<Vec<PhoneNumber>, Garbled> {
+    let number = |item: &str| item.parse().ok().and_then(PhoneNumber::from_digits);
+    items(text).map(number).collect::<Option<_>>().ok_or(Garbled("a list that is not one of numbers"))
+}
+
+/// The pins of a list.
+pub(crate) fn read_pins(text: &str) -> Result<Vec<Pin>, Garbled> {
+    let pin = |item: &str| item.parse().ok().and_then(|value| Pin::from_value(value).ok());
+    items(text).map(pin).collect::<Option<_>>().ok_or(Garbled("a list that is not one of pins"))
+}
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').filter(|item| !item.is_empty())
+}
