@@ -42,6 +42,15 @@ impl Country {
         self.plan().calling_code
     }
 
+    /// The digits before a national number within the country, if it has such, as people dial it there.
+    pub fn trunk_prefix(self) -> String {
+        let trunk = self.plan().trunk;
+        match trunk.is_empty() {
+            true => String::new(),
+            false => format!("{:0width$}", trunk.value(), width = trunk.count() as usize),
+        }
+    }
+
     pub(crate) fn plan(self) -> &'static Plan {
         &TABLE[usize::from(self.0)]
     }
