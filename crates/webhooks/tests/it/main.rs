@@ -1,0 +1,12 @@
+//! Messages to real receivers on loopback, with every wait bounded.
+
+#[cfg(test)]
+mod attempts;
+#[cfg(test)]
+mod dns;
+#[cfg(test)]
+mod elsewhere;
+#[cfg(test)]
+mod signatures;
+#[cfg(test)]
+mod sink;
