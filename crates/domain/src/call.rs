@@ -1,4 +1,11 @@
 //! A call: somebody dialled a virtual number.
+//!
+//! [`course::Call`] is the call as a value: what happens and the moment go in, what is to be done and one deadline
+//! come out. [`limits`] says what a tenant's callers may have, [`pin_entry`] how keys become a pin.
+
+pub mod course;
+pub mod limits;
+pub mod pin_entry;
 
 use std::fmt;
 
@@ -46,4 +53,13 @@ impl fmt::Debug for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// One of a call's legs: 0 is the caller's, those that are rung are counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegNumber(pub u8);
+
+impl LegNumber {
+    /// The caller's.
+    pub const CALLER: LegNumber = LegNumber(0);
 }

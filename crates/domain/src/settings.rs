@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::call::course::{Announcements, Recording, Ringing, Rules};
+use crate::call::limits::{Caps, Prefix};
 use crate::country::Country;
 use crate::pin::DEFAULT_LIVE_PINS;
 use crate::time::{parse_length, write_length};
@@ -47,6 +49,14 @@ pub struct Settings {
     pub regions: BTreeSet<Region>,
     /// The requests that are answered in a minute; 0 is no limit.
     pub requests_per_minute: u32,
+    /// How calls go.
+    pub call: Rules,
+    /// The language of announcements: `en`, `hi`, or another that the operator has recordings of.
+    pub language: String,
+    /// How numbers begin that may be rung; with none, they are those that may be parties.
+    pub call_prefixes: Vec<Prefix>,
+    /// How much may be called.
+    pub caps: Caps,
     /// Values other than the default of the settings that are only kept and told.
     carried: BTreeMap<&'static str, String>,
 }
@@ -193,6 +203,10 @@ impl Default for Settings {
             strict_numbers: false,
             regions: REGIONS.iter().filter_map(|r| Region::parse(r).ok()).collect(),
             requests_per_minute: 0,
+            call: Rules::default(),
+            language: "en".to_owned(),
+            call_prefixes: Vec::new(),
+            caps: Caps::default(),
             carried: BTreeMap::new(),
         }
     }
@@ -474,6 +488,174 @@ static TABLE: &[Setting] = {
             |s| s.requests_per_minute.to_string(),
             |s, v| read_integer(v, 0, 10_000_000).map(|n| s.requests_per_minute = n),
         ),
+        ruling(
+            "ring_timeout",
+            Integer,
+            Tenant,
+            "the seconds, 5 to 120, for which each telephone rings",
+            |s| s.call.ring_timeout.as_secs().to_string(),
+            |s, v| read_seconds(v, 5, 120).map(|t| s.call.ring_timeout = t),
+        ),
+        ruling(
+            "max_ringing",
+            Integer,
+            Tenant,
+            "the seconds, 5 to 600, for which all telephones of a call ring together",
+            |s| s.call.max_ringing.as_secs().to_string(),
+            |s, v| read_seconds(v, 5, 600).map(|t| s.call.max_ringing = t),
+        ),
+        ruling(
+            "max_conversation",
+            Integer,
+            Tenant,
+            "the seconds, 10 to 86400, after which a conversation is ended",
+            |s| s.call.max_conversation.as_secs().to_string(),
+            |s, v| read_seconds(v, 10, 86_400).map(|t| s.call.max_conversation = t),
+        ),
+        ruling(
+            "ringing",
+            Text,
+            Tenant,
+            "in which order several telephones ring: sequential or parallel (all at once)",
+            |s| {
+                match s.call.ringing {
+                    Ringing::Sequential => "sequential",
+                    Ringing::Parallel => "parallel",
+                }
+                .to_owned()
+            },
+            |s, v| {
+                s.call.ringing = match v.to_ascii_lowercase().as_str() {
+                    "sequential" => Ringing::Sequential,
+                    "parallel" => Ringing::Parallel,
+                    _ => return Err("must be sequential or parallel".to_owned()),
+                };
+                Ok(())
+            },
+        ),
+        ruling(
+            "early_media",
+            Text,
+            Tenant,
+            "whether the caller hears the called network before the answer: its tones may tell where the called is",
+            |s| s.call.early_media.to_string(),
+            |s, v| read_boolean(v).map(|b| s.call.early_media = b),
+        ),
+        ruling(
+            "announcements",
+            Text,
+            Tenant,
+            "how a caller who is not connected is told: early (before the answer, free of charge), answered, or none",
+            |s| {
+                match s.call.announcements {
+                    Announcements::Early => "early",
+                    Announcements::Answered => "answered",
+                    Announcements::None => "none",
+                }
+                .to_owned()
+            },
+            |s, v| {
+                s.call.announcements = match v.to_ascii_lowercase().as_str() {
+                    "early" => Announcements::Early,
+                    "answered" => Announcements::Answered,
+                    "none" => Announcements::None,
+                    _ => return Err("must be early, answered or none".to_owned()),
+                };
+                Ok(())
+            },
+        ),
+        ruling(
+            "recording",
+            Text,
+            Tenant,
+            "whether conversations are recorded: off, on, or told (both parties hear so first)",
+            |s| {
+                match s.call.recording {
+                    Recording::Off => "off",
+                    Recording::On => "on",
+                    Recording::Told => "told",
+                }
+                .to_owned()
+            },
+            |s, v| {
+                s.call.recording = match v.to_ascii_lowercase().as_str() {
+                    "off" => Recording::Off,
+                    "on" => Recording::On,
+                    "told" => Recording::Told,
+                    _ => return Err("must be off, on or told".to_owned()),
+                };
+                Ok(())
+            },
+        ),
+        ruling(
+            "language",
+            Text,
+            Tenant,
+            "the language of announcements: en, hi, or another that the operator has recordings of",
+            |s| s.language.clone(),
+            |s, v| {
+                if !(2..=3).contains(&v.len()) || !v.bytes().all(|b| b.is_ascii_lowercase()) {
+                    return Err(
+                        "must be an ISO 639 code of two or three small letters, such as en".to_owned()
+                    );
+                }
+                s.language = v.to_owned();
+                Ok(())
+            },
+        ),
+        ruling(
+            "call_prefixes",
+            Text,
+            Operator,
+            "how numbers begin that may be rung, such as +91,+1202; empty for all that may be parties",
+            |s| s.call_prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            |s, v| {
+                let read = |prefix: &str| {
+                    let prefix = prefix.trim();
+                    Prefix::parse(prefix).ok_or_else(|| {
+                        "must be beginnings of numbers, each a plus and digits, separated by commas"
+                            .to_owned()
+                    })
+                };
+                s.call_prefixes = match v {
+                    "" => Vec::new(),
+                    _ => v.split(',').map(read).collect::<Result<_, _>>()?,
+                };
+                Ok(())
+            },
+        ),
+        ruling(
+            "calls_at_once",
+            Integer,
+            Operator,
+            "the calls that a node carries at a time; 0 is no limit",
+            |s| s.caps.calls_at_once.to_string(),
+            |s, v| read_integer(v, 0, 1_000_000).map(|n| s.caps.calls_at_once = n),
+        ),
+        ruling(
+            "calls_per_hour",
+            Integer,
+            Operator,
+            "the calls that a node begins in an hour; 0 is no limit",
+            |s| s.caps.calls_an_hour.to_string(),
+            |s, v| read_integer(v, 0, 10_000_000).map(|n| s.caps.calls_an_hour = n),
+        ),
+        ruling(
+            "calls_per_hour_to_one_number",
+            Integer,
+            Operator,
+            "the calls that a node begins in an hour to one and the same number; 0 is no limit",
+            |s| s.caps.calls_an_hour_to_one_number.to_string(),
+            |s, v| read_integer(v, 0, 1_000_000).map(|n| s.caps.calls_an_hour_to_one_number = n),
+        ),
+        ruling(
+            "minutes_per_day",
+            Integer,
+            Operator,
+            "the minutes of conversation that a node carries in a day; 0 is no limit",
+            |s| s.caps.minutes_a_day.to_string(),
+            |s, v| read_integer(v, 0, 10_000_000).map(|n| s.caps.minutes_a_day = n),
+        ),
     ]
 };
 
@@ -489,6 +671,10 @@ fn read_integer(text: &str, least: u32, most: u32) -> Result<u32, String> {
     let range = || format!("must be a whole number from {least} to {most}");
     let number: u32 = text.parse().map_err(|_| range())?;
     if (least..=most).contains(&number) { Ok(number) } else { Err(range()) }
+}
+
+fn read_seconds(text: &str, least: u32, most: u32) -> Result<Duration, String> {
+    read_integer(text, least, most).map(|seconds| Duration::from_secs(u64::from(seconds)))
 }
 
 fn read_tag(text: &str) -> Result<String, String> {
@@ -559,6 +745,12 @@ mod tests {
             ("aparty_pin_length", "11"),
             ("number_choice", "random"),
             ("max_live_pins_per_vn", "0"),
+            ("ring_timeout", "4"),
+            ("ringing", "random"),
+            ("announcements", "loud"),
+            ("recording", "yes"),
+            ("language", "English"),
+            ("call_prefixes", "91"),
         ] {
             let refused = Settings::default().set(name, value).unwrap_err();
             assert!(refused.to_string().starts_with(name), "{refused}");

@@ -7,17 +7,9 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use callveil_domain::call::CallId;
+pub use callveil_domain::call::LegNumber;
 
 use crate::leg::Description;
-
-/// One of a call's legs: 0 is the caller's, those that are rung are counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LegNumber(pub u8);
-
-impl LegNumber {
-    /// The caller's.
-    pub const CALLER: LegNumber = LegNumber(0);
-}
 
 /// Carries the sound of calls: our own relay, or rtpengine.
 #[async_trait]
