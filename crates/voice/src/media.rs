@@ -3,6 +3,17 @@
 //! An engine makes all descriptions ([`Description`]) itself, from nothing but what it parsed of the peer's: codecs,
 //! packet length, direction, address and keys.
 
+pub mod codec;
+pub mod dtmf;
+pub mod negotiation;
+pub mod relay;
+pub mod room;
+pub mod rtcp;
+pub mod rtp;
+pub mod sdp;
+pub mod stream;
+pub mod tone;
+
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
@@ -21,6 +32,9 @@ pub trait Engine: Send + Sync {
 /// The media of one call.
 #[async_trait]
 pub trait Session: Send + Sync {
+    /// Takes note of what a leg offers, when it is to be answered later: the other legs are offered what it can carry.
+    async fn consider(&mut self, leg: LegNumber, offer: Description) -> Result<(), MediaError>;
+
     /// Our offer to a leg, with fresh ports. Codecs that another leg has agreed on come first.
     async fn offer(&mut self, leg: LegNumber, secure: bool) -> Result<Description, MediaError>;
 

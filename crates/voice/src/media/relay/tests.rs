@@ -1,0 +1,198 @@
+use std::net::Ipv4Addr;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+use callveil_domain::time::Timestamp;
+
+use super::*;
+use crate::media::rtp::{Header, Packet};
+use crate::media::sdp::{Direction, Format, Meaning, Media, Profile};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const CALLED: LegNumber = LegNumber(1);
+/// Nothing here takes this long but on a machine that does something else.
+const BOUND: Duration = Duration::from_secs(30);
+
+fn config() -> Config {
+    Config {
+        addresses: vec![Address::plain(LOOPBACK)],
+        ports: None,
+        sources: Sources::Described,
+        silence: Duration::from_secs(60),
+    }
+}
+
+async fn open(config: Config) -> (Box<dyn Session>, mpsc::Receiver<Event>) {
+    let relay = Relay::new(config, Box::new(StdRng::seed_from_u64(7)));
+    let mut rng = StdRng::seed_from_u64(8);
+    relay.open(CallId::new(Timestamp::from_micros(1_000), &mut rng)).await.unwrap()
+}
+
+/// A telephone: two sockets, and what it last read of our descriptions.
+struct Phone {
+    rtp: UdpSocket,
+    payload_type: u8,
+    relay: SocketAddr,
+    sent: u16,
+}
+
+impl Phone {
+    async fn new(payload_type: u8) -> Phone {
+        let rtp = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+        Phone { relay: rtp.local_addr().unwrap(), rtp, payload_type, sent: 0 }
+    }
+
+    fn description(&self, formats: &[Format]) -> Description {
+        let at = self.rtp.local_addr().unwrap();
+        let media = Media {
+            kind: Kind::Audio,
+            profile: Profile::Plain,
+            at,
+            rtcp: at,
+            mux: true,
+            formats: formats.to_vec(),
+            direction: Direction::Both,
+            ptime: Some(20),
+            keys: Vec::new(),
+        };
+        Bytes::from(Sdp { id: 1, version: 1, media: vec![media] }.to_string())
+    }
+
+    fn learn(&mut self, description: &Description) {
+        self.relay = Sdp::parse(description).unwrap().media[0].at;
+    }
+
+    async fn say(&mut self, payload: &[u8]) {
+        self.sent += 1;
+        let header = Header {
+            marker: false,
+            payload_type: self.payload_type,
+            sequence: self.sent,
+            timestamp: u32::from(self.sent) * 160,
+            ssrc: 0xfeed_0000 | u32::from(self.payload_type),
+        };
+        let packet = [&header.to_bytes()[..], payload].concat();
+        self.rtp.send_to(&packet, self.relay).await.unwrap();
+    }
+
+    /// The next packet of sound, and where it came from.
+    async fn hear(&self) -> (Header, Vec<u8>, SocketAddr) {
+        let mut buffer = [0; 2048];
+        loop {
+            let (length, from) = timeout(BOUND, self.rtp.recv_from(&mut buffer)).await.unwrap().unwrap();
+            let bytes = &buffer[..length];
+            if crate::media::rtp::is_rtcp(bytes) {
+                continue;
+            }
+            let packet = Packet::parse(bytes).unwrap();
+            return (packet.header, packet.payload.to_vec(), from);
+        }
+    }
+}
+
+fn sound(payload_type: u8, codec: crate::media::codec::Codec) -> Format {
+    Format { payload_type, meaning: Meaning::Sound(codec) }
+}
+
+const PCMU: fn() -> Format = || sound(0, crate::media::codec::Codec::Pcmu);
+const PCMA: fn() -> Format = || sound(8, crate::media::codec::Codec::Pcma);
+
+/// Two telephones whose legs are agreed on and joined.
+async fn talking(called: Format) -> (Box<dyn Session>, mpsc::Receiver<Event>, Phone, Phone) {
+    talking_over(config(), called).await
+}
+
+async fn talking_over(
+    config: Config,
+    called: Format,
+) -> (Box<dyn Session>, mpsc::Receiver<Event>, Phone, Phone) {
+    let (mut session, events) = open(config).await;
+    let (mut a, mut b) = (Phone::new(0).await, Phone::new(called.payload_type).await);
+    session.consider(LegNumber::CALLER, a.description(&[PCMU()])).await.unwrap();
+    b.learn(&session.offer(CALLED, false).await.unwrap());
+    session.accept(CALLED, b.description(&[called])).await.unwrap();
+    a.learn(&session.answer(LegNumber::CALLER, a.description(&[PCMU()])).await.unwrap());
+    session.join(LegNumber::CALLER, CALLED).await.unwrap();
+    (session, events, a, b)
+}
+
+#[tokio::test]
+async fn two_telephones_hear_each_other_and_neither_sees_the_others_numbers() {
+    let (session, _events, mut a, mut b) = talking(PCMU()).await;
+
+    a.say(b"from the caller").await;
+    let (to_b, heard_by_b, from) = b.hear().await;
+    b.say(b"from the called").await;
+    let (to_a, heard_by_a, _) = a.hear().await;
+
+    assert_eq!(heard_by_b, b"from the caller");
+    assert_eq!(heard_by_a, b"from the called");
+    assert_eq!(from, b.relay);
+    assert_ne!(a.relay, b.relay);
+    assert_eq!(from.port() % 2, 0);
+    assert_ne!((to_b.ssrc, to_b.timestamp), (0xfeed_0000, 160));
+    assert_ne!(to_a.ssrc, to_b.ssrc);
+    assert_eq!(session.close().await, Carried { from_caller: 1, from_called: 1, recorded_ms: 0 });
+}
+
+#[tokio::test]
+async fn the_laws_are_converted_when_the_legs_agree_on_nothing_else() {
+    let (_session, _events, mut a, mut b) = talking(PCMA()).await;
+
+    a.say(&[0xff; 160]).await;
+    let (header, heard, _) = b.hear().await;
+    b.say(&[0xd5; 160]).await;
+    let (_, back, _) = a.hear().await;
+
+    assert_eq!((header.payload_type, heard), (8, vec![0xd5; 160]));
+    // A-law has no zero; the step beside it is the nearest.
+    assert_eq!(back, vec![0xfe; 160]);
+}
+
+#[tokio::test]
+async fn a_caller_who_waits_hears_the_tone_until_it_is_joined() {
+    let (mut session, _events) = open(config()).await;
+    let mut a = Phone::new(8).await;
+    a.learn(&session.answer(LegNumber::CALLER, a.description(&[PCMA()])).await.unwrap());
+
+    session.play(LegNumber::CALLER, Sound::Ringback).await.unwrap();
+
+    let (first, sound, _) = a.hear().await;
+    let (second, _, _) = a.hear().await;
+    assert_eq!((first.payload_type, first.marker, sound.len()), (8, true, 160));
+    assert_eq!(second.sequence, first.sequence.wrapping_add(1));
+    assert_eq!(second.timestamp, first.timestamp.wrapping_add(160));
+}
+
+#[tokio::test]
+async fn a_session_that_is_dropped_gives_back_its_ports() {
+    // An address of its own, on which no other test takes the port that is given back.
+    let config = Config { addresses: vec![Address::plain(Ipv4Addr::new(127, 0, 13, 1).into())], ..config() };
+    let (session, mut events, _a, b) = talking_over(config, PCMU()).await;
+
+    drop(session);
+
+    assert_eq!(timeout(BOUND, events.recv()).await.unwrap(), None);
+    UdpSocket::bind(b.relay).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_range_of_ports_runs_out_and_is_refused() {
+    // A range in which somebody listens already holds nothing to lend: another is tried.
+    for low in (20_000..30_000).step_by(500) {
+        let address = Address::plain(Ipv4Addr::new(127, 0, 13, 2).into());
+        let config = Config { addresses: vec![address], ports: Some(low..=low + 1), ..config() };
+        let (mut session, _events) = open(config).await;
+        let Ok(offer) = session.offer(CALLED, false).await else { continue };
+
+        let second = session.offer(LegNumber(2), false).await;
+
+        assert_eq!(Sdp::parse(&offer).unwrap().media[0].at.port(), low);
+        assert_eq!(second, Err(MediaError::Exhausted));
+        return;
+    }
+    panic!("no range is free");
+}
