@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
 
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -16,7 +17,8 @@ pub fn start(log: &Log) {
         LogFormat::Auto => io::stderr().is_terminal(),
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
-    let wanted = tracing_subscriber::registry().with(log.level.targets());
+    let speaks = filter_fn(|line| may_speak(line.target()));
+    let wanted = tracing_subscriber::registry().with(log.level.targets()).with(speaks);
     if human {
         wanted.with(lines.with_target(false)).init();
     } else {
@@ -25,8 +27,26 @@ pub fn start(log: &Log) {
     panic::set_hook(Box::new(log_panic));
 }
 
+/// The SIP library writes whole messages, with the numbers in them, into its lines: none of them is written, whatever
+/// level was asked for.
+fn may_speak(target: &str) -> bool {
+    !target.starts_with("rsipstack")
+}
+
 /// A panic's message may quote the value that caused it, and so is left out.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(%location, "a defect: the work that met it was given up");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sip_library_is_silent_whatever_is_asked_for() {
+        assert!(may_speak("callveil_voice::sip"));
+        assert!(!may_speak("rsipstack"));
+        assert!(!may_speak("rsipstack::transport::udp"));
+    }
 }

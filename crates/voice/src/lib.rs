@@ -7,3 +7,4 @@
 
 pub mod leg;
 pub mod media;
+pub mod sip;

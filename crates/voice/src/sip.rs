@@ -1,0 +1,339 @@
+//! SIP: the one module that knows the SIP library.
+//!
+//! [`start`] listens, and gives what the rest of the program works with: a [`Sip`], which dials, and the invitations
+//! that come. Each leg is run by a task of its own, which owns the dialogue in the library and gives it back when the
+//! leg has ended. What this module promises beyond the library:
+//!
+//! - nothing of a peer's message is passed on: [`reading`] takes from it what [`crate::leg`] can say, and
+//!   [`outgoing`] lets no header field out that is not ours;
+//! - the library's own log, which holds whole messages, is for nobody: `rsipstack` is silenced where logging is set up;
+//! - dialogues are counted ([`Sip::counts`]), and none stays when its leg has ended.
+
+mod dialogs;
+mod inbound;
+mod outbound;
+mod outgoing;
+mod reading;
+mod session;
+mod stack;
+mod standing;
+mod trunks;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use callveil_domain::node::Randomness;
+use callveil_domain::trunk::{Transport, Trunk};
+use rsipstack::sip::{Header, HeadersExt, Method, Request, Response, StatusCode};
+use rsipstack::transaction::TransactionReceiver;
+use rsipstack::transaction::transaction::Transaction;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::leg::{Dial, Invitation, Leg, Port};
+
+use dialogs::Dialogs;
+use outgoing::ALLOWED;
+use stack::Stack;
+use trunks::Trunks;
+
+/// Where to listen, and how much to bear.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The addresses to listen on, each by UDP and by TCP. Port 0 takes one that is free.
+    pub listen: Vec<SocketAddr>,
+    /// The addresses that peers are told to answer to, where they are not the ones listened on: one of each family.
+    pub public: Vec<IpAddr>,
+    /// The most calls that wait or stand at a time; more are told 503.
+    pub calls: usize,
+    /// What a peer that is told 503 is asked to wait, in seconds.
+    pub retry_after: u32,
+}
+
+/// Why SIP did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No address was given.
+    #[error("there is no address to listen on")]
+    Nowhere,
+    /// An address cannot be had.
+    #[error("listening on {address}: {why}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        why: std::io::Error,
+    },
+}
+
+/// Dials, and tells how SIP stands. A clone is the same.
+#[derive(Clone)]
+pub struct Sip {
+    shared: Arc<Shared>,
+}
+
+/// What all legs share.
+pub(crate) struct Shared {
+    stacks: Vec<Arc<Stack>>,
+    dialogs: Dialogs,
+    trunks: Trunks,
+    draining: AtomicBool,
+    randomness: Randomness,
+    settings: Settings,
+    stop: CancellationToken,
+}
+
+/// How much is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Dialogues, early ones too.
+    pub dialogs: usize,
+    /// Transactions that run.
+    pub transactions: usize,
+    /// Transactions that are kept for repeats of their messages.
+    pub finished: usize,
+}
+
+/// Invitations that wait to be taken up. More are shed with 503.
+const WAITING: usize = 1_024;
+
+/// Listens, and hands over what comes. SIP ends when all clones of the [`Sip`] are dropped, or at [`Sip::stop`].
+pub async fn start(
+    settings: Settings,
+    trunks: Vec<Trunk>,
+    randomness: Randomness,
+) -> Result<(Sip, mpsc::Receiver<Invitation>), StartError> {
+    if settings.listen.is_empty() {
+        return Err(StartError::Nowhere);
+    }
+    let known = Trunks::default();
+    known.adopt(trunks);
+    let trunks = known;
+    let stop = CancellationToken::new();
+    let mut stacks = Vec::new();
+    let mut incoming = Vec::new();
+    for address in &settings.listen {
+        let (stack, transactions) = Stack::open(*address, &settings, &trunks, stop.child_token()).await?;
+        stacks.push(Arc::new(stack));
+        incoming.push(transactions);
+    }
+    let shared = Arc::new(Shared {
+        stacks: stacks.clone(),
+        dialogs: Dialogs::default(),
+        trunks,
+        draining: AtomicBool::new(false),
+        randomness,
+        settings,
+        stop,
+    });
+    let (invitations, invited) = mpsc::channel(WAITING);
+    for (stack, transactions) in stacks.into_iter().zip(incoming) {
+        tokio::spawn(take_in(Arc::clone(&shared), stack, transactions, invitations.clone()));
+    }
+    Ok((Sip { shared }, invited))
+}
+
+impl Sip {
+    /// Where SIP really listens, in the order of the settings: a port 0 is another one by then.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.shared.stacks.iter().map(|stack| stack.address).collect()
+    }
+
+    /// Takes these trunks in the place of those before. Calls that stand are not touched.
+    pub fn adopt(&self, trunks: Vec<Trunk>) {
+        self.shared.trunks.adopt(trunks);
+    }
+
+    /// Takes no new calls from here on: they are told 503, and OPTIONS too. Those in progress go on.
+    pub fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// How much is in flight.
+    pub fn counts(&self) -> Counts {
+        let stats: Vec<_> = self.shared.stacks.iter().map(|stack| stack.endpoint.get_stats()).collect();
+        Counts {
+            dialogs: self.shared.stacks.iter().map(|stack| stack.layer.len()).sum(),
+            transactions: stats.iter().map(|s| s.running_transactions).sum(),
+            finished: stats.iter().map(|s| s.finished_transactions).sum(),
+        }
+    }
+
+    /// Ends SIP at once: the sockets are closed.
+    pub fn stop(&self) {
+        self.shared.stop.cancel();
+    }
+}
+
+#[async_trait]
+impl Port for Sip {
+    async fn dial(&self, dial: Dial) -> Leg {
+        outbound::dial(Arc::clone(&self.shared), dial)
+    }
+}
+
+impl Shared {
+    /// Where to send from, to reach an address.
+    fn stack_towards(&self, address: IpAddr) -> Option<&Arc<Stack>> {
+        self.stacks.iter().find(|stack| stack.address.is_ipv4() == address.is_ipv4())
+    }
+
+    /// A token that nobody can guess, and that says nothing.
+    fn token(&self) -> String {
+        let mut bytes = [0; 16];
+        (self.randomness)().fill_bytes(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A response that the library's dialogue would not make: with this tag of ours.
+    fn respond(&self, request: &Request, status: StatusCode, tag: &str) -> Response {
+        let mut response = self.stacks[0].endpoint.make_response(request, status, None);
+        for header in response.headers.iter_mut() {
+            if let Header::To(to) = header
+                && !to.value().contains(";tag=")
+            {
+                *to = format!("{};tag={tag}", to.value()).into();
+            }
+        }
+        response
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Takes in the requests of one stack, until SIP ends.
+async fn take_in(
+    shared: Arc<Shared>,
+    stack: Arc<Stack>,
+    mut transactions: TransactionReceiver,
+    invitations: mpsc::Sender<Invitation>,
+) {
+    while let Some(transaction) = transactions.recv().await {
+        let in_dialog = transaction.original.to_header().is_ok_and(|to| to.tag().is_ok_and(|t| t.is_some()));
+        match in_dialog {
+            true => within(&shared, transaction),
+            false => begin(&shared, &stack, transaction, &invitations),
+        }
+    }
+}
+
+/// A request within a dialogue: the leg's task hears of it from the library.
+fn within(shared: &Arc<Shared>, mut transaction: Transaction) {
+    let found = shared.dialogs.find(&transaction.original);
+    tokio::spawn(async move {
+        let Some(mut dialog) = found else {
+            reply(&mut transaction, StatusCode::CallTransactionDoesNotExist).await;
+            return;
+        };
+        match transaction.original.method {
+            Method::Bye | Method::PRack => {}
+            Method::Invite | Method::Update | Method::Info | Method::Options | Method::Refer
+                if dialog.state().is_confirmed() => {}
+            // What the library would leave without an answer: we are not ready for another offer yet.
+            Method::Invite | Method::Update => {
+                reply(&mut transaction, StatusCode::RequestPending).await;
+                return;
+            }
+            Method::Info | Method::Options | Method::Ack | Method::Cancel => {
+                reply(&mut transaction, StatusCode::OK).await;
+                return;
+            }
+            Method::Refer => {
+                reply(&mut transaction, StatusCode::Decline).await;
+                return;
+            }
+            Method::Message | Method::Notify | Method::Publish | Method::Register | Method::Subscribe => {
+                not_allowed(&mut transaction).await;
+                return;
+            }
+        }
+        if let Err(error) = dialog.handle(&mut transaction).await {
+            tracing::debug!(kind = %transaction.original.method, "a request within a call failed: {}", kind(&error));
+        }
+    });
+}
+
+/// A request that belongs to no dialogue.
+fn begin(
+    shared: &Arc<Shared>,
+    stack: &Arc<Stack>,
+    mut transaction: Transaction,
+    invitations: &mpsc::Sender<Invitation>,
+) {
+    // Whoever is no trunk hears nothing at all.
+    let source = inbound::source(&transaction);
+    let Some((source, way)) = source.and_then(|s| Some((s, shared.trunks.calling_from(s)?))) else { return };
+    match transaction.original.method {
+        Method::Invite => inbound::invite(shared, stack, &way, source, transaction, invitations),
+        Method::Options => {
+            let status = match shared.is_draining() {
+                true => StatusCode::ServiceUnavailable,
+                false => StatusCode::OK,
+            };
+            let retry_after = shared.settings.retry_after;
+            tokio::spawn(async move {
+                let mut headers =
+                    vec![Header::Allow(ALLOWED.into()), Header::Accept("application/sdp".into())];
+                if status == StatusCode::ServiceUnavailable {
+                    headers.push(Header::RetryAfter(retry_after.to_string().into()));
+                }
+                settle(transaction.reply_with(status, headers, None).await);
+            });
+        }
+        // An ACK is answered by nobody, and the library answers a CANCEL.
+        Method::Ack | Method::Cancel => {}
+        Method::Bye | Method::Info | Method::Update | Method::PRack | Method::Notify | Method::Refer => {
+            tokio::spawn(
+                async move { reply(&mut transaction, StatusCode::CallTransactionDoesNotExist).await },
+            );
+        }
+        Method::Message | Method::Publish | Method::Register | Method::Subscribe => {
+            tokio::spawn(async move { not_allowed(&mut transaction).await });
+        }
+    }
+}
+
+async fn not_allowed(transaction: &mut Transaction) {
+    let allow = vec![Header::Allow(ALLOWED.into())];
+    settle(transaction.reply_with(StatusCode::MethodNotAllowed, allow, None).await);
+}
+
+async fn reply(transaction: &mut Transaction, status: StatusCode) {
+    settle(transaction.reply(status).await);
+}
+
+/// A reply that cannot be sent is not sent: its peer asks again, or is gone.
+fn settle(sent: rsipstack::Result<()>) {
+    if let Err(error) = sent {
+        tracing::debug!("a reply was not sent: {}", kind(&error));
+    }
+}
+
+/// What kind of error the library met, without what it met it with, which may hold a number.
+fn kind(error: &rsipstack::Error) -> &'static str {
+    use rsipstack::Error;
+    match error {
+        Error::SipMessageError(_) => "the message",
+        Error::DnsResolutionError(_) => "the name",
+        Error::TransportLayerError(..) => "the transport",
+        Error::TransactionError(..) => "the transaction",
+        Error::EndpointError(_) => "the endpoint",
+        Error::DialogError(..) => "the dialogue",
+        Error::IoError(_) => "the socket",
+        Error::AddrParseError(_) => "the address",
+        Error::Error(_) => "another",
+    }
+}
+
+/// The library's word for what carries messages.
+fn carried_by(transport: Transport) -> rsipstack::sip::Transport {
+    match transport {
+        Transport::Udp => rsipstack::sip::Transport::Udp,
+        Transport::Tcp => rsipstack::sip::Transport::Tcp,
+        Transport::Tls => rsipstack::sip::Transport::Tls,
+    }
+}

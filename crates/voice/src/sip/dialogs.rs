@@ -1,0 +1,60 @@
+//! The dialogues that stand, found by what their requests carry, and forgotten when their legs end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rsipstack::dialog::DialogId;
+use rsipstack::dialog::dialog_layer::DialogLayer;
+use rsipstack::dialog::invite_dialog::InviteDialog;
+use rsipstack::sip::Request;
+use rsipstack::transaction::key::TransactionRole;
+
+/// Call-ID and our tag: known before the peer's tag is, and never changed.
+type Key = (String, String);
+
+/// All dialogues of all stacks. The library's own table misses an outbound dialogue for a moment after its answer.
+#[derive(Clone, Default)]
+pub(super) struct Dialogs(Arc<Mutex<HashMap<Key, InviteDialog>>>);
+
+impl Dialogs {
+    /// Keeps a dialogue until the guard is dropped.
+    pub(super) fn keep(&self, layer: &Arc<DialogLayer>, dialog: InviteDialog) -> Kept {
+        let DialogId { call_id, local_tag, .. } = dialog.id();
+        let key = (call_id, local_tag);
+        self.table().insert(key.clone(), dialog.clone());
+        Kept { dialogs: self.clone(), layer: Arc::clone(layer), key, dialog }
+    }
+
+    /// The dialogue that a request from the peer belongs to.
+    pub(super) fn find(&self, request: &Request) -> Option<InviteDialog> {
+        let DialogId { call_id, local_tag, remote_tag } =
+            DialogId::try_from((request, TransactionRole::Server)).ok()?;
+        let dialog = self.table().get(&(call_id, local_tag)).cloned()?;
+        let known = dialog.id().remote_tag;
+        (known.is_empty() || known == remote_tag).then_some(dialog)
+    }
+
+    /// How many stand.
+    pub(super) fn len(&self) -> usize {
+        self.table().len()
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<Key, InviteDialog>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A dialogue that is kept. Dropping this forgets it, here and in the library, which would keep it for ever.
+pub(super) struct Kept {
+    dialogs: Dialogs,
+    layer: Arc<DialogLayer>,
+    key: Key,
+    pub(super) dialog: InviteDialog,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.dialogs.table().remove(&self.key);
+        self.layer.remove_dialog(&self.dialog.id());
+    }
+}

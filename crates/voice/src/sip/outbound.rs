@@ -1,0 +1,349 @@
+//! A telephone that we ring: by the trunks that lead there, one address after the other.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use callveil_domain::trunk::{Identity, Target, Transport, Trunk};
+use rsipstack::dialog::DialogId;
+use rsipstack::dialog::authenticate::Credential;
+use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver};
+use rsipstack::dialog::invitation::InviteOption;
+use rsipstack::sip::typed::Route;
+use rsipstack::sip::uri::Domain;
+use rsipstack::sip::{Header, Host, HostWithPort, Param, Response, Scheme, Uri};
+use rsipstack::transport::SipAddr;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::dialogs::Kept;
+use super::outgoing::{ALLOWED, hop_mark};
+use super::session::{SHORTEST, Said, Session};
+use super::standing::{self, Acknowledgement, Line, Standing};
+use super::trunks::{Place, Way};
+use super::{Shared, carried_by, kind, reading};
+use crate::leg::{Cause, Dial, EndedBy, Event, Leg, Order};
+
+/// How long an address may say nothing at all before the next is tried.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// The longest session that a peer may ask for: a day.
+const LONGEST_SESSION: Duration = Duration::from_secs(86_400);
+
+/// What is told of a telephone that no trunk leads to.
+const NO_TRUNK: u16 = 503;
+
+/// Begins to ring a telephone.
+pub(super) fn dial(shared: Arc<Shared>, dial: Dial) -> Leg {
+    let (orders, ordered) = mpsc::channel(standing::ORDERS);
+    let (events, happened) = mpsc::channel(standing::EVENTS);
+    let telephone = Telephone { shared, dial, orders: ordered, events };
+    tokio::spawn(telephone.run());
+    Leg { orders, events: happened }
+}
+
+struct Telephone {
+    shared: Arc<Shared>,
+    dial: Dial,
+    orders: mpsc::Receiver<Order>,
+    events: mpsc::Sender<Event>,
+}
+
+/// How one attempt came out.
+enum Outcome {
+    /// The leg has ended, or stands and is run elsewhere.
+    Done,
+    /// Refused for good, with this status.
+    Refused(u16),
+    /// The next address may do better.
+    Failed(u16),
+    /// The peer wants sessions of at least this length (RFC 4028 section 7.3).
+    Longer(Duration),
+}
+
+impl Telephone {
+    async fn run(mut self) {
+        let mut last = NO_TRUNK;
+        for way in self.shared.trunks.route(self.dial.to, self.dial.show) {
+            for target in &way.trunk.targets {
+                for address in addresses(target, way.trunk.transport).await {
+                    let mut least = SHORTEST;
+                    loop {
+                        let Some(place) = way.admit(Instant::now()) else { break };
+                        let attempt = Attempt { way: &way, target, address, least, place };
+                        let (telephone, outcome) = self.attempt(attempt).await;
+                        let Some(telephone) = telephone else { return };
+                        self = telephone;
+                        match outcome {
+                            Outcome::Done => return,
+                            Outcome::Refused(status) => return self.refused(status).await,
+                            Outcome::Failed(status) => last = status,
+                            // Once more, and no more often than the peer's wish grows.
+                            Outcome::Longer(wish) if wish > least && wish <= LONGEST_SESSION => {
+                                least = wish;
+                                continue;
+                            }
+                            Outcome::Longer(_) => last = 422,
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        self.refused(last).await;
+    }
+
+    async fn refused(self, status: u16) {
+        // Whoever has let go does not want to know.
+        let _ = self.events.send(Event::Refused(status)).await;
+    }
+
+    /// Rings by one address; gives itself back when the next is to be tried.
+    async fn attempt(mut self, attempt: Attempt<'_>) -> (Option<Telephone>, Outcome) {
+        let Attempt { way, target, address, least, place } = attempt;
+        let Some(stack) = self.shared.stack_towards(address.ip()).cloned() else {
+            return (Some(self), Outcome::Failed(NO_TRUNK));
+        };
+        let contact = stack.uri(self.shared.token(), way.trunk.transport);
+        let mut option = invite(&self.dial, &way.trunk, target, address, contact, self.shared.token());
+        option.headers.get_or_insert_default().extend(Session::in_request(None, least));
+        let (told, mut states) = stack.layer.new_dialog_state_channel();
+        let (dialog, mut answer) = match stack.layer.do_invite_async(option, told) {
+            Ok(begun) => begun,
+            Err(error) => {
+                tracing::warn!(call.id = %self.dial.call, trunk = %way.trunk.name, "a call was not sent: {}", kind(&error));
+                return (Some(self), Outcome::Failed(NO_TRUNK));
+            }
+        };
+        let kept = self.shared.dialogs.keep(&stack.layer, dialog);
+        let mut ringing = Ringing::Silent(Instant::now() + SILENCE);
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(Order::Hangup(cause)) => {
+                        return self.give_up(kept, answer, cause).await;
+                    }
+                    None => return self.give_up(kept, answer, Cause::NORMAL).await,
+                    Some(_) => {}
+                },
+                state = states.recv() => {
+                    if let Some(heard) = heard(state.as_ref()) {
+                        ringing = Ringing::Heard;
+                        if let Some(event) = heard {
+                            // Whoever has let go is noticed by the orders.
+                            let _ = self.events.send(event).await;
+                        }
+                    }
+                }
+                () = ringing.too_long() => {
+                    tokio::spawn(cancel(kept, answer));
+                    return (Some(self), Outcome::Failed(408));
+                }
+                answered = &mut answer => {
+                    return self.answered(answered, kept, states, place).await;
+                }
+            }
+        }
+    }
+
+    async fn answered(
+        self,
+        answered: Result<rsipstack::Result<(DialogId, Option<Response>)>, tokio::task::JoinError>,
+        kept: Kept,
+        states: DialogStateReceiver,
+        place: Place,
+    ) -> (Option<Telephone>, Outcome) {
+        let response = match answered {
+            Ok(Ok((_, response))) => response,
+            Ok(Err(error)) => {
+                tracing::debug!(call.id = %self.dial.call, "a call failed: {}", kind(&error));
+                None
+            }
+            Err(_) => None,
+        };
+        // No answer at all is what 408 says (RFC 3261 8.1.3.1).
+        let Some(response) = response else { return (Some(self), Outcome::Failed(408)) };
+        let status = response.status_code.code();
+        match status {
+            200..300 => {
+                let description = reading::description(&response, &response.body);
+                let session = Session::answered(Said::by(&response));
+                let Telephone { shared, dial, orders, events } = self;
+                let line = Line { shared, kept, states, orders, events, place };
+                line.tell(Event::Answered(description)).await;
+                let acknowledgement = Acknowledgement::Come;
+                Standing::new(line, dial.offer, session, &response, acknowledgement).run().await;
+                (None, Outcome::Done)
+            }
+            422 => {
+                let least = Said::by(&response).shortest().unwrap_or_default();
+                (Some(self), Outcome::Longer(least))
+            }
+            408 | 500..600 => (Some(self), Outcome::Failed(status)),
+            _ => (Some(self), Outcome::Refused(status)),
+        }
+    }
+
+    /// Ends the attempt for good: CANCEL, and BYE should an answer cross it.
+    async fn give_up(
+        self,
+        kept: Kept,
+        answer: JoinHandle<rsipstack::Result<(DialogId, Option<Response>)>>,
+        _cause: Cause,
+    ) -> (Option<Telephone>, Outcome) {
+        let _ = self.events.send(Event::Ended(EndedBy::Us)).await;
+        cancel(kept, answer).await;
+        (None, Outcome::Done)
+    }
+}
+
+/// An attempt by one address of one trunk.
+struct Attempt<'a> {
+    way: &'a Way,
+    target: &'a Target,
+    address: SocketAddr,
+    least: Duration,
+    place: Place,
+}
+
+/// Whether the address has said anything yet.
+enum Ringing {
+    Silent(Instant),
+    Heard,
+}
+
+impl Ringing {
+    async fn too_long(&self) {
+        match self {
+            Ringing::Silent(until) => sleep_until(*until).await,
+            Ringing::Heard => std::future::pending().await,
+        }
+    }
+}
+
+/// What a state of the dialogue says of the address: nothing, that it is there, or that the telephone rings.
+fn heard(state: Option<&DialogState>) -> Option<Option<Event>> {
+    match state? {
+        DialogState::Trying(_) => Some(None),
+        DialogState::Early(_, response) => {
+            let description = reading::description(response, &response.body);
+            let rings = matches!(response.status_code.code(), 180 | 183);
+            Some(rings.then_some(Event::Ringing(description)))
+        }
+        DialogState::Calling(_)
+        | DialogState::WaitAck(..)
+        | DialogState::Confirmed(..)
+        | DialogState::Updated(..)
+        | DialogState::Publish(..)
+        | DialogState::Notify(..)
+        | DialogState::Refer(..)
+        | DialogState::Message(..)
+        | DialogState::Info(..)
+        | DialogState::Options(..)
+        | DialogState::Terminated(..) => None,
+    }
+}
+
+/// Cancels, and keeps the dialogue until all is settled: an answer that crosses the CANCEL is ended by the library.
+async fn cancel(kept: Kept, answer: JoinHandle<rsipstack::Result<(DialogId, Option<Response>)>>) {
+    if let Err(error) = kept.dialog.cancel().await {
+        tracing::debug!("a CANCEL met no answer: {}", kind(&error));
+    }
+    let settled = answer.await;
+    // The answer was there before the CANCEL was asked for.
+    if let Ok(Ok(_)) = settled
+        && kept.dialog.state().is_confirmed()
+    {
+        standing::bye(&kept, Cause::NORMAL).await;
+    }
+}
+
+/// The addresses of a target, in the order to try them (RFC 3263).
+async fn addresses(target: &Target, transport: Transport) -> Vec<SocketAddr> {
+    let secure = transport == Transport::Tls;
+    if let Ok(address) = target.host.parse::<IpAddr>() {
+        let usual = if secure { 5061 } else { 5060 };
+        return vec![SocketAddr::new(address, target.port.unwrap_or(usual))];
+    }
+    let domain = Domain(target.host.clone());
+    let resolver = rsipstack::resolver::SipResolver::default();
+    let found =
+        resolver.lookup(&domain, target.port.map(Into::into), Some(carried_by(transport)), secure).await;
+    match found {
+        Ok(targets) => targets.into_iter().map(|target| target.addr).collect(),
+        Err(_) => {
+            tracing::warn!(target = %target, "the trunk's host {target} has no address");
+            Vec::new()
+        }
+    }
+}
+
+/// The INVITE, made of nothing but the dial and the trunk.
+fn invite(
+    dial: &Dial,
+    trunk: &Trunk,
+    target: &Target,
+    address: SocketAddr,
+    contact: Uri,
+    call_id: String,
+) -> InviteOption {
+    let theirs = trunk.domain.as_deref().unwrap_or(&target.host);
+    let port = if trunk.domain.is_none() { target.port } else { None };
+    let host = HostWithPort { host: host(theirs), port: port.map(Into::into) };
+    let at = |user: String, host: &HostWithPort| Uri {
+        scheme: Some(Scheme::Sip),
+        auth: Some(user.into()),
+        host_with_port: host.clone(),
+        params: Vec::new(),
+        headers: Vec::new(),
+    };
+    let shown = trunk.write(dial.show);
+    let ours = HostWithPort { host: contact.host_with_port.host.clone(), port: None };
+    let ours = if trunk.domain.is_some() { host.clone() } else { ours };
+    let mut headers = vec![
+        Header::MaxForwards(u32::from(dial.max_forwards).into()),
+        Header::Allow(ALLOWED.into()),
+        Header::Supported("timer".into()),
+    ];
+    if trunk.identity == Identity::Asserted {
+        let identity = at(shown.clone(), &ours);
+        headers.push(Header::PAssertedIdentity(format!("<{identity}>").into()));
+    }
+    let carried = carried_by(trunk.transport);
+    let hop = Uri {
+        scheme: Some(Scheme::Sip),
+        auth: None,
+        host_with_port: address.into(),
+        params: vec![Param::Transport(carried), Param::Lr, hop_mark()],
+        headers: Vec::new(),
+    };
+    let login = trunk.login.as_ref();
+    InviteOption {
+        caller: at(shown, &ours),
+        callee: at(trunk.write(dial.to), &host),
+        destination: Some(SipAddr { r#type: Some(carried), addr: address.into() }),
+        content_type: Some("application/sdp".to_owned()),
+        offer: Some(dial.offer.to_vec()),
+        contact,
+        credential: login.map(|login| Credential {
+            username: login.user.clone(),
+            password: login.password.expose().to_owned(),
+            realm: None,
+            auth_username: None,
+        }),
+        headers: Some(headers),
+        support_prack: true,
+        call_id: Some(call_id),
+        // A CANCEL must go where the INVITE went, whatever DNS says by then.
+        route_set: vec![Route { display_name: None, uri: hop, params: Vec::new() }],
+        ..InviteOption::default()
+    }
+}
+
+fn host(text: &str) -> Host {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Host::IpAddr(address),
+        Err(_) => Host::Domain(Domain(text.to_owned())),
+    }
+}

@@ -1,0 +1,244 @@
+//! One address that we listen on, by UDP and by TCP, with the library's endpoint behind it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use callveil_domain::trunk::Transport;
+use rsipstack::EndpointBuilder;
+use rsipstack::dialog::dialog_layer::DialogLayer;
+use rsipstack::platform::net::UdpSocket as Datagrams;
+use rsipstack::sip::{HostWithPort, Param, Scheme, Uri};
+use rsipstack::transaction::TransactionReceiver;
+use rsipstack::transaction::endpoint::{EndpointInnerRef, EndpointOption};
+use rsipstack::transport::tcp::TcpConnection;
+use rsipstack::transport::tcp_listener::TcpListenerConnection;
+use rsipstack::transport::udp::UdpConnection;
+use rsipstack::transport::{SipAddr, SipConnection, TransportLayer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::outgoing::Outgoing;
+use super::trunks::Trunks;
+use super::{Settings, StartError, carried_by};
+
+/// An address that we listen on.
+pub(super) struct Stack {
+    /// Where it really listens.
+    pub(super) address: SocketAddr,
+    /// What peers are told to answer to.
+    told: SocketAddr,
+    pub(super) endpoint: EndpointInnerRef,
+    pub(super) layer: Arc<DialogLayer>,
+}
+
+/// What the kernel may hold of datagrams that we have not read yet.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Connections that an address holds at once.
+const CONNECTIONS: usize = 1_024;
+
+/// How often another free port is tried when one is free by TCP and not by UDP.
+const PORTS_TRIED: usize = 32;
+
+impl Stack {
+    /// Listens on an address.
+    pub(super) async fn open(
+        address: SocketAddr,
+        settings: &Settings,
+        trunks: &Trunks,
+        stop: CancellationToken,
+    ) -> Result<(Stack, TransactionReceiver), StartError> {
+        let (tcp, udp) = bind(address).map_err(|why| StartError::Listen { address, why })?;
+        let address = tcp.local_addr().map_err(|why| StartError::Listen { address, why })?;
+        let told = told(address, &settings.public);
+
+        let transport = TransportLayer::new(stop.clone());
+        let (datagrams, read) = Gate::new(udp);
+        let udp = UdpConnection::from_socket(datagrams, Some(told), Some(stop.child_token())).await;
+        transport.add_transport(SipConnection::Udp(udp.map_err(|e| broken(address, &e))?));
+
+        let endpoint = EndpointBuilder::new()
+            .with_user_agent("callveil")
+            .with_transport_layer(transport)
+            .with_cancel_token(stop.clone())
+            .with_option(EndpointOption::default())
+            .with_inspector(Box::new(Outgoing))
+            .build();
+        let transactions = endpoint.incoming_transactions().map_err(|e| broken(address, &e))?;
+        let inner = Arc::clone(&endpoint.inner);
+        tokio::spawn(async move { endpoint.serve().await });
+
+        // The library opens the listeners that it knows of when it begins, and it is to know of this one without
+        // opening it: only then does what it sends by TCP tell where we listen.
+        read.notified().await;
+        let listener =
+            TcpListenerConnection::new(address, Some(told)).await.map_err(|e| broken(address, &e))?;
+        inner.transport_layer.add_transport(SipConnection::TcpListener(listener));
+        tokio::spawn(accept(tcp, Arc::clone(&inner), told, trunks.clone(), stop));
+
+        let layer = Arc::new(DialogLayer::new(Arc::clone(&inner)));
+        Ok((Stack { address, told, endpoint: inner, layer }, transactions))
+    }
+
+    /// An address of ours, as Contact and From have it.
+    pub(super) fn uri(&self, user: String, transport: Transport) -> Uri {
+        let params = match transport {
+            Transport::Udp => Vec::new(),
+            Transport::Tcp | Transport::Tls => vec![Param::Transport(carried_by(transport))],
+        };
+        Uri {
+            scheme: Some(Scheme::Sip),
+            auth: Some(user.into()),
+            host_with_port: HostWithPort::from(self.told),
+            params,
+            headers: Vec::new(),
+        }
+    }
+}
+
+fn broken(address: SocketAddr, error: &rsipstack::Error) -> StartError {
+    StartError::Listen { address, why: io::Error::other(super::kind(error)) }
+}
+
+fn told(address: SocketAddr, public: &[IpAddr]) -> SocketAddr {
+    let of_family = public.iter().find(|public| public.is_ipv4() == address.is_ipv4());
+    match of_family {
+        Some(public) => SocketAddr::new(*public, address.port()),
+        None if address.ip().is_unspecified() => SocketAddr::new(own_address(address), address.port()),
+        None => address,
+    }
+}
+
+/// The address that this machine has towards the rest of the world: the one that a datagram there would leave from.
+/// None is sent.
+fn own_address(unspecified: SocketAddr) -> IpAddr {
+    // Addresses of documentation (RFC 5737, RFC 3849) lead wherever the default route does.
+    let (any, afar): (SocketAddr, IpAddr) = match unspecified {
+        SocketAddr::V4(_) => ((Ipv4Addr::UNSPECIFIED, 0).into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+        SocketAddr::V6(_) => {
+            ((Ipv6Addr::UNSPECIFIED, 0).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())
+        }
+    };
+    let found = std::net::UdpSocket::bind(any).and_then(|socket| {
+        socket.connect((afar, 9))?;
+        socket.local_addr()
+    });
+    found.map_or_else(
+        |_| match unspecified {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        },
+        |address| address.ip(),
+    )
+}
+
+/// Takes an address by TCP and by UDP; of port 0, one that is free by both.
+fn bind(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
+    let mut tries = if address.port() == 0 { PORTS_TRIED } else { 1 };
+    loop {
+        tries -= 1;
+        let tcp = socket(address, Type::STREAM, Protocol::TCP)?;
+        tcp.listen(128)?;
+        let taken = TcpListener::from_std(tcp.into())?;
+        match socket(taken.local_addr()?, Type::DGRAM, Protocol::UDP) {
+            Ok(udp) => return Ok((taken, UdpSocket::from_std(udp.into())?)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if kind == Type::STREAM {
+        socket.set_reuse_address(true)?;
+    } else {
+        // The kernel gives what its own limit allows.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        socket.set_send_buffer_size(RECEIVE_BUFFER)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Takes connections from the sources of trunks; others are closed without a word.
+async fn accept(
+    listener: TcpListener,
+    endpoint: EndpointInnerRef,
+    told: SocketAddr,
+    trunks: Trunks,
+    stop: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let told = SipAddr { r#type: Some(rsipstack::sip::Transport::Tcp), addr: told.into() };
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let (stream, source) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!("a connection was not taken: {error}");
+                // Too many open files last a while: do not spin.
+                pause(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        if !trunks.know(source.ip()) {
+            continue;
+        }
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let token = stop.child_token();
+        let Ok(connection) = TcpConnection::from_stream(stream, told.clone(), Some(token.clone())) else {
+            continue;
+        };
+        endpoint.transport_layer.add_connection(SipConnection::Tcp(connection));
+        tokio::spawn(async move {
+            token.cancelled().await;
+            drop(place);
+        });
+    }
+}
+
+async fn pause(length: Duration) {
+    tokio::time::sleep_until(tokio::time::Instant::now() + length).await;
+}
+
+/// The datagrams, as they come to the library.
+struct Gate {
+    socket: UdpSocket,
+    read: Arc<Notify>,
+}
+
+impl Gate {
+    fn new(socket: UdpSocket) -> (Arc<Gate>, Arc<Notify>) {
+        let read = Arc::new(Notify::new());
+        (Arc::new(Gate { socket, read: Arc::clone(&read) }), read)
+    }
+}
+
+#[async_trait]
+impl Datagrams for Gate {
+    async fn recv_from(&self, buffer: &mut [u8]) -> rsipstack::Result<(usize, SocketAddr)> {
+        self.read.notify_one();
+        Ok(self.socket.recv_from(buffer).await?)
+    }
+
+    async fn send_to(&self, message: &[u8], address: SocketAddr) -> rsipstack::Result<usize> {
+        Ok(self.socket.send_to(message, address).await?)
+    }
+
+    fn local_addr(&self) -> rsipstack::Result<SocketAddr> {
+        Ok(self.socket.local_addr()?)
+    }
+}

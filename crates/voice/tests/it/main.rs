@@ -1,0 +1,6 @@
+//! The telephone side as its peers see it.
+
+#![expect(clippy::unwrap_used, reason = "what a helper of a test unwraps, the test asserts")]
+
+mod sip;
+mod sipp;

@@ -1,0 +1,204 @@
+//! SIP against SIPp, in both directions.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use callveil_domain::call::CallId;
+use callveil_domain::node::Randomness;
+use callveil_domain::number::PhoneNumber;
+use callveil_domain::tenant::Sid;
+use callveil_domain::trunk::{Trunk, TrunkName};
+use callveil_voice::leg::{Cause, Dial, EndedBy, Event, Invitation, Leg, Order, Port};
+use callveil_voice::sip::{self, Settings, Sip};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::sipp::{LONGEST, Sipp, until};
+
+/// Our side of a small world: SIP on loopback, and the invitations that come.
+struct World {
+    sip: Sip,
+    invitations: mpsc::Receiver<Invitation>,
+}
+
+impl World {
+    async fn with(trunks: Vec<Trunk>) -> World {
+        let settings = Settings {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+            public: Vec::new(),
+            calls: 1_000,
+            retry_after: 5,
+        };
+        let randomness: Randomness = Arc::new(|| Box::new(rand::make_rng::<rand::rngs::StdRng>()));
+        let (sip, invitations) = sip::start(settings, trunks, randomness).await.unwrap();
+        World { sip, invitations }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.sip.addresses()[0]
+    }
+
+    async fn invited(&mut self) -> Invitation {
+        within(self.invitations.recv()).await.expect("SIP runs")
+    }
+
+    /// All legs are gone, and with them every dialogue.
+    async fn is_left_empty(&self) {
+        until("no dialogue stays", || self.sip.counts().dialogs == 0).await;
+    }
+}
+
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    timeout(LONGEST, what).await.expect("in good time")
+}
+
+async fn next(leg: &mut Leg) -> Event {
+    within(leg.events.recv()).await.expect("an event before the end")
+}
+
+fn trunk(settings: &[(&str, &str)]) -> Trunk {
+    let mut trunk = Trunk::new(TrunkName::parse("loopback").unwrap());
+    for (name, value) in settings {
+        trunk.set(name, value).unwrap();
+    }
+    trunk.complete().unwrap()
+}
+
+fn from_loopback() -> Trunk {
+    trunk(&[("sources", "127.0.0.1")])
+}
+
+fn to(address: SocketAddr, transport: &str) -> Trunk {
+    trunk(&[("sources", "127.0.0.1"), ("targets", &address.to_string()), ("transport", transport)])
+}
+
+fn description() -> Bytes {
+    Bytes::from_static(
+        b"v=0\r\no=- 7 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n",
+    )
+}
+
+fn number(digits: u64) -> PhoneNumber {
+    PhoneNumber::from_digits(digits).unwrap()
+}
+
+fn telephone() -> Dial {
+    Dial {
+        call: CallId::from_bytes([7; 16]),
+        tenant: Sid::parse("acme").unwrap(),
+        to: number(12_025_550_102),
+        show: number(918_000_000_001),
+        offer: description(),
+        max_forwards: 69,
+    }
+}
+
+/// Answers a caller and waits for the end of the call, as its peer means it.
+async fn answer(mut invitation: Invitation) {
+    invitation.leg.orders.send(Order::Ring).await.unwrap();
+    invitation.leg.orders.send(Order::Answer(description())).await.unwrap();
+    assert!(matches!(next(&mut invitation.leg).await, Event::Acknowledged(None)));
+    assert!(matches!(next(&mut invitation.leg).await, Event::Ended(EndedBy::Peer)));
+}
+
+async fn a_caller_is_answered(transport: &str) {
+    let mut world = World::with(vec![from_loopback()]).await;
+    let sipp = Sipp::calls("caller.xml", world.address(), 3, &["-t", transport]);
+
+    for _ in 0..3 {
+        let invitation = world.invited().await;
+        assert_eq!(invitation.trunk.as_str(), "loopback");
+        assert_eq!(invitation.dialled, Some(number(918_000_000_001)));
+        assert_eq!(invitation.caller, Some(number(12_025_550_101)));
+        assert_eq!(invitation.max_forwards, 70);
+        assert!(invitation.offer.as_ref().is_some_and(|offer| offer.starts_with(b"v=0")));
+        tokio::spawn(answer(invitation));
+    }
+
+    sipp.succeeds().await;
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_caller_is_answered_by_udp() {
+    a_caller_is_answered("u1").await;
+}
+
+#[tokio::test]
+async fn a_caller_is_answered_by_tcp() {
+    a_caller_is_answered("t1").await;
+}
+
+async fn a_telephone_is_rung(sipp: &str, transport: &str) {
+    let (sipp, address) = Sipp::answers("callee.xml", 3, &["-t", sipp]).await;
+    let world = World::with(vec![to(address, transport)]).await;
+
+    for _ in 0..3 {
+        let mut leg = world.sip.dial(telephone()).await;
+        assert!(matches!(next(&mut leg).await, Event::Ringing(None)));
+        let Event::Answered(Some(description)) = next(&mut leg).await else { panic!("answered") };
+        assert!(description.starts_with(b"v=0"));
+        leg.orders.send(Order::Hangup(Cause::NORMAL)).await.unwrap();
+        assert!(matches!(next(&mut leg).await, Event::Ended(EndedBy::Us)));
+    }
+
+    let messages = sipp.succeeds().await;
+    assert!(messages.contains("Reason: Q.850;cause=16"), "{messages}");
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_telephone_is_rung_by_udp() {
+    a_telephone_is_rung("u1", "udp").await;
+}
+
+#[tokio::test]
+async fn a_telephone_is_rung_by_tcp() {
+    a_telephone_is_rung("t1", "tcp").await;
+}
+
+#[tokio::test]
+async fn an_invite_is_made_of_our_words_alone() {
+    let (sipp, address) = Sipp::answers("callee.xml", 1, &[]).await;
+    let world = World::with(vec![to(address, "udp")]).await;
+    let mut leg = world.sip.dial(telephone()).await;
+    while !matches!(next(&mut leg).await, Event::Answered(_)) {}
+    leg.orders.send(Order::Hangup(Cause::NORMAL)).await.unwrap();
+
+    let messages = sipp.succeeds().await;
+
+    let invite = messages.split("----").find(|part| part.contains("INVITE sip:+12025550102@")).unwrap();
+    let ours = world.address();
+    let line = |begins: &str| invite.lines().find(|line| line.starts_with(begins)).unwrap_or_default();
+    assert_eq!(line("To: "), format!("To: <sip:+12025550102@{address}>"));
+    assert!(line("From: ").starts_with(&format!("From: <sip:+918000000001@{}>;tag=", ours.ip())), "{invite}");
+    assert!(line("P-Asserted-Identity: ").contains("<sip:+918000000001@"), "{invite}");
+    assert_eq!(line("Max-Forwards: "), "Max-Forwards: 69");
+    for absent in ["User-Agent", "Route:", "rsipstack", "restsend"] {
+        assert!(!invite.contains(absent), "{absent}: {invite}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_hears_nothing() {
+    let mut world = World::with(vec![trunk(&[("sources", "192.0.2.1")])]).await;
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = socket.local_addr().unwrap();
+    for method in ["INVITE", "OPTIONS", "REGISTER"] {
+        let text = format!(
+            "{method} sip:100@{} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK{method}\r\n\
+             From: <sip:a@{at}>;tag=1\r\nTo: <sip:b@{at}>\r\nCall-ID: {method}\r\nCSeq: 1 {method}\r\n\
+             Contact: <sip:a@{at}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+            world.address()
+        );
+        socket.send_to(text.as_bytes(), world.address()).await.unwrap();
+    }
+
+    let mut buffer = [0; 1_500];
+    let heard = timeout(Duration::from_secs(1), socket.recv_from(&mut buffer)).await;
+
+    assert!(heard.is_err(), "{:?}", heard.map(|_| String::from_utf8_lossy(&buffer).into_owned()));
+    assert!(world.invitations.try_recv().is_err());
+}
