@@ -291,3 +291,6 @@ impl Room {
         offer.media.iter().position(|media| line.fits(media) && self.formats_for(leg, media).is_some())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,3 +81,61 @@ pub fn is_rtcp(bytes: &[u8]) -> bool {
 pub fn ahead(one: u16, other: u16) -> i16 {
     one.wrapping_sub(other).cast_signed()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEADER_OF_TEST: Header =
+        Header { marker: true, payload_type: 96, sequence: 0xfffe, timestamp: 0x0102_0304, ssrc: 7 };
+
+    /// A packet with these bits in its first byte, and what follows the header.
+    fn packet(bits: u8, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = HEADER_OF_TEST.to_bytes().to_vec();
+        bytes[0] |= bits;
+        bytes.extend(rest);
+        bytes
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        let bytes = packet(0, b"sound");
+
+        assert_eq!(Packet::parse(&bytes), Some(Packet { header: HEADER_OF_TEST, payload: b"sound" }));
+    }
+
+    #[test]
+    fn sources_extensions_and_padding_are_left_behind() {
+        let sources = packet(2, b"1111222sound");
+        let extended = packet(0x10, b"\xbe\xde\x00\x01abcdsound");
+        let padded = packet(0x20, b"sound\x00\x00\x03");
+
+        assert_eq!(Packet::parse(&sources).unwrap().payload, b"ound");
+        assert_eq!(Packet::parse(&extended).unwrap().payload, b"sound");
+        assert_eq!(Packet::parse(&padded).unwrap().payload, b"sound");
+    }
+
+    #[test]
+    fn lengths_that_lie_make_no_packet() {
+        assert_eq!(Packet::parse(&packet(15, b"short")), None);
+        assert_eq!(Packet::parse(&packet(0x10, b"\xbe\xde\xff\xff")), None);
+        assert_eq!(Packet::parse(&packet(0x20, b"\xff")), None);
+        assert_eq!(Packet::parse(&packet(0x20, b"\x00")), None);
+        assert_eq!(Packet::parse(b"\x80\x00"), None);
+    }
+
+    #[test]
+    fn rtcp_is_known_by_its_second_byte() {
+        assert!(is_rtcp(&[0x80, 200, 0, 0]));
+        assert!(!is_rtcp(&[0x80, 0x80 | 96, 0, 0]));
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_no_danger(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Packet::parse(&bytes);
+        }
+    }
+}

@@ -511,3 +511,6 @@ impl fmt::Debug for Key {
         write!(f, "Key({}, ***)", self.tag)
     }
 }
+
+#[cfg(test)]
+mod tests;
