@@ -6,6 +6,7 @@
 pub mod codec;
 pub mod dtmf;
 pub mod negotiation;
+pub mod prompt;
 pub mod relay;
 pub mod room;
 pub mod rtcp;
@@ -13,6 +14,7 @@ pub mod rtp;
 pub mod sdp;
 pub mod stream;
 pub mod tone;
+pub mod wav;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;

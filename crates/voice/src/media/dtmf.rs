@@ -1,11 +1,19 @@
 //! Keys that are pressed: told as events (RFC 4733), or heard as tones.
 
+mod tones;
+
+pub use tones::Tones;
+
 use super::rtp::Header;
 
-/// The key of an event's number.
+/// The keys as they lie on a telephone.
+pub const KEYS: [[char; 4]; 4] =
+    [['1', '2', '3', 'A'], ['4', '5', '6', 'B'], ['7', '8', '9', 'C'], ['*', '0', '#', 'D']];
+
+/// The key of an event's number (RFC 4733 3.2).
 fn key(event: u8) -> Option<char> {
-    const KEYS: &[u8; 16] = b"0123456789*#ABCD";
-    KEYS.get(usize::from(event)).map(|key| char::from(*key))
+    const NUMBERED: &[u8; 16] = b"0123456789*#ABCD";
+    NUMBERED.get(usize::from(event)).map(|key| char::from(*key))
 }
 
 /// Reads keys from events: one for each press, however often its packets are repeated, lost or late.

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use callveil_domain::Chance;
 use callveil_domain::call::CallId;
 
+use super::prompt::Prompts;
 use super::room::{Channel, Habits, Outside, Room};
 use super::sdp::{Kind, Sdp};
 use super::stream::Sources;
@@ -40,6 +41,8 @@ pub struct Config {
     pub sources: Sources,
     /// How long a leg may be silent before that is told.
     pub silence: Duration,
+    /// Where announcements come from.
+    pub prompts: Prompts,
 }
 
 /// An address for sound.
@@ -100,6 +103,7 @@ impl Engine for Relay {
         tokio::spawn(run(shared.clone()));
         let session = RelaySession {
             addresses: self.config.addresses.clone(),
+            prompts: self.config.prompts.clone(),
             pool: self.pool.clone(),
             rng: self.rng.clone(),
             shared,
@@ -207,6 +211,7 @@ fn read(shared: &Shared, sockets: &[(LegNumber, Arc<Pair>)]) {
 /// The media of one call, as its driver orders it.
 struct RelaySession {
     addresses: Vec<Address>,
+    prompts: Prompts,
     pool: Arc<Pool>,
     rng: Arc<Mutex<Box<Chance>>>,
     shared: Arc<Shared>,
@@ -275,7 +280,9 @@ impl Session for RelaySession {
     async fn play(&mut self, leg: LegNumber, sound: Sound) -> Result<(), MediaError> {
         let (samples, repeat) = match sound {
             Sound::Ringback => (tone::ringback(), true),
-            Sound::Prompt { .. } => (tone::missing(), false),
+            Sound::Prompt { name, language, tenant } => {
+                (self.prompts.find(name, &language, &tenant).await, false)
+            }
         };
         self.order(|room, now, _| room.play(leg, samples, repeat, now))
     }

@@ -22,6 +22,7 @@ fn config() -> Config {
         ports: None,
         sources: Sources::Described,
         silence: Duration::from_secs(60),
+        prompts: Prompts::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use callveil_domain::Chance;
 
 use super::{Channel, Here, Outside};
 use crate::media::codec::{Codec, Law};
-use crate::media::dtmf::Events;
+use crate::media::dtmf::{Events, Tones};
 use crate::media::rtcp::{self, Compound, Sent};
 use crate::media::rtp::{self, Header, Packet};
 use crate::media::sdp::{Direction, Format, Kind, Meaning, Media, Profile, Sdp};
@@ -44,7 +44,8 @@ pub struct Line {
     peer: Option<Peer>,
     sender: Sender,
     events: Events,
-    listening: bool,
+    /// Hears keys while they are listened to.
+    listening: Option<Tones>,
 }
 
 /// What we say of ourselves in descriptions.
@@ -123,7 +124,7 @@ impl Line {
             // The upper half of the sequence's wheel stays free, as a help to receivers of SRTP (RFC 3711 3.3.1).
             sender: Sender::new(ssrc, (numbers & 0x7fff) as u16, (numbers >> 32) as u32),
             events: Events::default(),
-            listening: false,
+            listening: None,
         }
     }
 
@@ -205,7 +206,7 @@ impl Line {
 
     /// Tells keys, or no longer.
     pub fn listen(&mut self, on: bool) {
-        self.listening = on;
+        self.listening = on.then(Tones::default);
     }
 
     /// Reads a datagram that came in. What it returns is a packet from the peer, of a format that was agreed on.
@@ -237,13 +238,25 @@ impl Line {
             self.events = Events::default();
         }
         self.silence_told = false;
-        if matches!(meaning, Meaning::Events(_))
-            && let Some(key) = self.events.read(header, payload)
-            && self.listening
-        {
-            outside.tell(Event::Digit(leg, key));
+        match meaning {
+            Meaning::Events(_) => {
+                let key = self.events.read(header, payload).filter(|_| self.listening.is_some());
+                key.into_iter().for_each(|key| outside.tell(Event::Digit(leg, key)));
+            }
+            Meaning::Sound(codec) => {
+                if let Some((tones, law)) = self.tones().zip(codec.law()) {
+                    let keys = payload.iter().filter_map(|byte| tones.hear(law.decode(*byte)));
+                    keys.for_each(|key| outside.tell(Event::Digit(leg, key)));
+                }
+            }
         }
-        Some(Heard { header, meaning, payload, secret: self.listening })
+        Some(Heard { header, meaning, payload, secret: self.listening.is_some() })
+    }
+
+    /// What hears keys in sound: only where they are asked for and do not come as events, lest one press count twice.
+    fn tones(&mut self) -> Option<&mut Tones> {
+        let as_events = self.local.iter().any(|format| matches!(format.meaning, Meaning::Events(_)));
+        self.listening.as_mut().filter(|_| !as_events)
     }
 
     /// Passes on a packet that another leg sent, when this one can hear it.

@@ -249,6 +249,20 @@ fn keys_are_told_once_and_reach_nobody_while_they_are_listened_to() {
 }
 
 #[test]
+fn keys_are_heard_as_tones_where_there_are_no_events() {
+    let mut world = World::talking_in("0", "0");
+    world.room.listen(CALLER, true).unwrap();
+
+    let press = tone::tone(&[770.0, 1336.0], 100);
+    for (number, frame) in (0..).zip(press.chunks(160)) {
+        world.say(CALLER, 0, number, frame);
+    }
+
+    assert_eq!(world.told(), [Event::Digit(CALLER, '5')]);
+    assert_eq!(world.heard(CALLED), []);
+}
+
+#[test]
 fn keys_pass_on_when_nobody_listens() {
     let mut world = World::talking_in("0 96\na=rtpmap:96 telephone-event/8000", WITH_EVENTS);
     world.say(CALLER, 0, 9, b"sound");
@@ -344,7 +358,7 @@ fn a_peer_on_hold_is_sent_nothing_and_its_silence_is_not_told() {
 #[test]
 fn silence_is_told_once_and_again_after_speech() {
     let mut world = World::talking();
-    let silent = Event::Silent(CALLED);
+    let silent = || Event::Silent(CALLED);
     let speak = |world: &mut World, number| {
         world.say(CALLER, 0, number, b"sound");
         world.pass(ms(30_000));
@@ -353,13 +367,13 @@ fn silence_is_told_once_and_again_after_speech() {
     for number in 0..5 {
         speak(&mut world, number);
     }
-    assert_eq!(world.told(), [silent.clone()]);
+    assert_eq!(world.told(), [silent()]);
 
     world.say(CALLED, 0, 1, b"sound");
     for number in 5..10 {
         speak(&mut world, number);
     }
-    assert_eq!(world.told(), [silent]);
+    assert_eq!(world.told(), [silent()]);
 }
 
 #[test]
