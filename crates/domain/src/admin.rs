@@ -1,5 +1,6 @@
 //! What operators change: tenants, their keys, settings and pools.
 
+use crate::endpoint::EndpointKey;
 use crate::number::PhoneNumber;
 use crate::settings::{Hand, SettingRefused, Settings};
 use crate::store::{Change, Conflict, DirectoryConflict, DirectoryWrite, Outcome, StoreError};
@@ -86,11 +87,14 @@ pub async fn change_settings(
                 continue;
             }
             match settings.set(setting.name, value) {
-                Ok(()) => writes.push(DirectoryWrite::SetSetting {
-                    tenant: tenant.sid.clone(),
-                    name: setting.name,
-                    value: settings.text(setting),
-                }),
+                Ok(()) => {
+                    writes.push(DirectoryWrite::SetSetting {
+                        tenant: tenant.sid.clone(),
+                        name: setting.name,
+                        value: settings.text(setting),
+                    });
+                    writes.extend(enabled_by(tenant, setting.name));
+                }
                 Err(why) => refused.push(why),
             }
         }
@@ -106,6 +110,13 @@ pub async fn change_settings(
     }
 }
 
+/// An endpoint that was disabled is sent to again once its setting is set.
+fn enabled_by(tenant: &Tenant, setting: &str) -> Option<DirectoryWrite> {
+    let named = tenant.endpoints.iter().find(|endpoint| endpoint.id.as_str() == setting)?;
+    let key = EndpointKey { tenant: tenant.sid.clone(), id: named.id.clone() };
+    named.disabled.is_some().then_some(DirectoryWrite::SetEndpointDisabled { key, disabled: None })
+}
+
 async fn write(ctx: &Ctx<'_>, writes: Vec<DirectoryWrite>) -> Result<(), Failure<DirectoryConflict>> {
     let mut change = Change::at(ctx.now);
     change.directory = writes;
@@ -113,7 +124,12 @@ async fn write(ctx: &Ctx<'_>, writes: Vec<DirectoryWrite>) -> Result<(), Failure
         Outcome::Applied => Ok(()),
         Outcome::Refused(Conflict::Directory(conflict)) => refuse(conflict),
         Outcome::Refused(
-            Conflict::Held(_) | Conflict::Moved(_) | Conflict::Guard(_) | Conflict::Answered,
+            Conflict::Held(_)
+            | Conflict::Moved(_)
+            | Conflict::Guard(_)
+            | Conflict::Answered
+            | Conflict::CallMoved(_)
+            | Conflict::Sealed,
         ) => unreachable!("law: a change to the directory alone meets only the directory's conflicts"),
     }
 }

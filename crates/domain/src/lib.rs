@@ -10,9 +10,15 @@
 
 pub mod admin;
 pub mod allocation;
+pub mod audit;
 pub mod call;
+pub mod calls;
 pub mod choice;
 pub mod country;
+pub mod delivery;
+pub mod endpoint;
+pub mod event;
+pub mod live;
 pub mod node;
 pub mod number;
 pub mod parties;
@@ -31,6 +37,7 @@ pub mod virtual_number;
 
 use rand_core::Rng;
 
+use audit::Origin;
 use store::{Change, Outcome, Store, StoreError};
 use time::Timestamp;
 
@@ -47,6 +54,8 @@ pub struct Ctx<'a> {
     pub rng: &'a mut Chance,
     /// Whether changes are kept, or only tried.
     pub effect: Effect,
+    /// Who acts, for the audit.
+    pub by: Origin,
 }
 
 /// Whether a use case means what it does.
@@ -59,7 +68,8 @@ pub enum Effect {
 }
 
 impl Ctx<'_> {
-    pub(crate) async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+    pub(crate) async fn commit(&self, mut change: Change) -> Result<Outcome, StoreError> {
+        change.audit.extend(audit::entries(&change, &self.by));
         match self.effect {
             Effect::Keep => self.store.apply(change).await,
             Effect::Try => self.store.rehearse(change).await,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::audit::Origin;
 use crate::number::PhoneNumber;
 use crate::store::{Store, StoreError};
 use crate::tenant::Directory;
@@ -49,9 +50,9 @@ impl Node {
         (self.randomness)()
     }
 
-    /// The context of one use case, at the present moment.
+    /// The context of one use case, at the present moment, by the program itself.
     pub fn ctx<'a>(&'a self, rng: &'a mut Chance, effect: Effect) -> Ctx<'a> {
-        Ctx { store: &*self.store, now: self.now(), rng, effect }
+        Ctx { store: &*self.store, now: self.now(), rng, effect, by: Origin::PROGRAM }
     }
 
     /// The picture of the directory. At most as old as the last [`Node::refresh`].

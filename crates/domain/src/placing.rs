@@ -80,7 +80,9 @@ pub(crate) async fn place(
                 conflict @ (Conflict::Held(ClaimKey::Connection { .. })
                 | Conflict::Moved(_)
                 | Conflict::Answered
-                | Conflict::Directory(_)),
+                | Conflict::Directory(_)
+                | Conflict::CallMoved(_)
+                | Conflict::Sealed),
             ) => return refuse(NotPlaced::Conflict(conflict)),
         }
     }

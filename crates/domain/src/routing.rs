@@ -1,9 +1,12 @@
 //! What happens when somebody calls a virtual number.
 
 use crate::allocation::{Allocation, Side, State};
+use crate::calls::CallRecord;
+use crate::event::{self, AllocationStep, Fact, Verified, told};
 use crate::number::PhoneNumber;
 use crate::pin::Pin;
 use crate::store::{AllocationWrite, Change, Claim, ClaimKey, Conflict, Outcome, StoreError};
+use crate::tenant::Tenant;
 use crate::{ATTEMPTS, Ctx, Failure, refuse};
 
 /// What to do with a call.
@@ -90,15 +93,16 @@ fn connect(allocation: Allocation, from: Side) -> Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotJoined(pub RefuseReason);
 
-/// Decides a call after its caller has keyed a pin. A caller whose number is known joins the pin's side: the
+/// Decides a call after its caller has keyed a pin, and owes the event of it. A caller whose number is known joins the pin's side: the
 /// number is claimed on the virtual number as if it had been listed, so that the next call goes through unasked.
 /// A withheld number is connected and never remembered.
 pub async fn join_by_pin(
     ctx: &mut Ctx<'_>,
-    caller: Option<PhoneNumber>,
-    virtual_number: PhoneNumber,
+    tenant: &Tenant,
+    call: &CallRecord,
     pin: Pin,
 ) -> Result<Connection, Failure<NotJoined>> {
+    let CallRecord { caller, virtual_number, .. } = *call;
     for _ in 0..ATTEMPTS {
         match route(ctx, caller, virtual_number).await? {
             Decision::AskForPin => {}
@@ -119,17 +123,37 @@ pub async fn join_by_pin(
             Decision::Refuse(why) => return refuse(NotJoined(why)),
             Decision::AskForPin => unreachable!("law: an allocation with a side decides without a pin"),
         };
-        let Some(number) = caller else { return Ok(connection) };
 
         let mut change = Change::at(ctx.now);
-        let key = ClaimKey::Number { number, virtual_number };
-        change.take.push(Claim { key, allocation: joined.id, held_until: joined.held_until() });
-        change.allocations.push(AllocationWrite::Update(joined));
+        let verified = Verified {
+            call: call.id,
+            allocation: Box::new(joined.clone()),
+            caller,
+            pin,
+            side,
+            after: call.version,
+        };
+        event::owe(&mut change, tenant, Fact::Verified(verified));
+        if let Some(number) = caller {
+            let key = ClaimKey::Number { number, virtual_number };
+            change.take.push(Claim { key, allocation: joined.id, held_until: joined.held_until() });
+            event::owe(&mut change, tenant, told(AllocationStep::Updated, &joined));
+            change.allocations.push(AllocationWrite::Update(joined));
+        }
+        if change == Change::at(ctx.now) {
+            return Ok(connection);
+        }
         match ctx.commit(change).await? {
             Outcome::Applied => return Ok(connection),
             // Somebody else's change came between: what holds now is decided anew.
             Outcome::Refused(Conflict::Held(_) | Conflict::Moved(_)) => {}
-            Outcome::Refused(Conflict::Guard(_) | Conflict::Answered | Conflict::Directory(_)) => {
+            Outcome::Refused(
+                Conflict::Guard(_)
+                | Conflict::Answered
+                | Conflict::Directory(_)
+                | Conflict::CallMoved(_)
+                | Conflict::Sealed,
+            ) => {
                 unreachable!("law: a join has no guard, receipt or directory write")
             }
         }

@@ -57,6 +57,12 @@ pub struct Settings {
     pub call_prefixes: Vec<Prefix>,
     /// How much may be called.
     pub caps: Caps,
+    /// Whether all events are kept to be read, rather than those alone that an endpoint wants.
+    pub event_stream: bool,
+    /// How long records of calls are kept.
+    pub calls_kept: Duration,
+    /// How long events are kept.
+    pub events_kept: Duration,
     /// Values other than the default of the settings that are only kept and told.
     carried: BTreeMap<&'static str, String>,
 }
@@ -207,6 +213,9 @@ impl Default for Settings {
             language: "en".to_owned(),
             call_prefixes: Vec::new(),
             caps: Caps::default(),
+            event_stream: false,
+            calls_kept: Duration::from_secs(365 * 86_400),
+            events_kept: Duration::from_secs(30 * 86_400),
             carried: BTreeMap::new(),
         }
     }
@@ -656,6 +665,38 @@ static TABLE: &[Setting] = {
             |s| s.caps.minutes_a_day.to_string(),
             |s, v| read_integer(v, 0, 10_000_000).map(|n| s.caps.minutes_a_day = n),
         ),
+        ruling(
+            "event_stream",
+            Text,
+            Tenant,
+            "whether all events are kept to be read, rather than those alone that an endpoint wants",
+            |s| s.event_stream.to_string(),
+            |s, v| read_boolean(v).map(|b| s.event_stream = b),
+        ),
+        ruling(
+            "calls_kept",
+            Text,
+            Operator,
+            "how long the records of calls are kept",
+            |s| write_length(s.calls_kept),
+            |s, v| read_kept(v).map(|length| s.calls_kept = length),
+        ),
+        ruling(
+            "events_kept",
+            Text,
+            Operator,
+            "how long events and their deliveries are kept, 4d at least",
+            |s| write_length(s.events_kept),
+            |s, v| {
+                let length = read_kept(v)?;
+                // A delivery is tried for three days and a quarter.
+                if length < Duration::from_secs(4 * 86_400) {
+                    return Err("must be at least 4d".to_owned());
+                }
+                s.events_kept = length;
+                Ok(())
+            },
+        ),
     ]
 };
 
@@ -675,6 +716,20 @@ fn read_integer(text: &str, least: u32, most: u32) -> Result<u32, String> {
 
 fn read_seconds(text: &str, least: u32, most: u32) -> Result<Duration, String> {
     read_integer(text, least, most).map(|seconds| Duration::from_secs(u64::from(seconds)))
+}
+
+fn read_kept(text: &str) -> Result<Duration, String> {
+    let length = parse_length(text).map_err(|e| e.to_string())?;
+    match length > Duration::from_secs(10 * 366 * 86_400) {
+        true => Err("must be at most ten years".to_owned()),
+        false => Ok(length),
+    }
+}
+
+/// Reads the URL of an endpoint.
+pub(crate) fn read_url(text: &str) -> Result<String, String> {
+    endpoint(text.trim())
+        .and_then(|url| if url.is_empty() { Err("must not be empty".to_owned()) } else { Ok(url) })
 }
 
 fn read_tag(text: &str) -> Result<String, String> {

@@ -8,9 +8,18 @@
 //! A claim is *free* when its `held_until` is not after the `now` of the change that wants it. No sweep is needed
 //! for that: taking over is part of taking. [`Store::tidy`] only throws away what no rule looks at any more.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::allocation::{Allocation, AllocationId, ConnectionId};
+use crate::audit::{AuditEntry, AuditHead, Seal, SealedEntry};
+use crate::call::CallId;
+use crate::calls::CallRecord;
+use crate::delivery::{Delivery, DeliveryState, DeliveryWrite, Due, Lease, Settled};
+use crate::endpoint::{Disabled, Endpoint, EndpointId, EndpointKey};
+use crate::event::{Event, EventId, EventKind};
+use crate::live::NodeId;
 use crate::number::PhoneNumber;
 use crate::pin::Pin;
 use crate::receipt::Receipt;
@@ -111,6 +120,66 @@ pub trait Store: Send + Sync {
 
     /// The latest moment that any change carried; the clock must not run behind it.
     async fn latest_moment(&self) -> Result<Timestamp, StoreError>;
+
+    /// One call of a tenant.
+    async fn call(&self, tenant: &Sid, id: CallId) -> Result<Option<CallRecord>, StoreError>;
+
+    /// Calls of a tenant, newest first.
+    async fn calls(&self, tenant: &Sid, wanted: CallQuery) -> Result<Vec<CallRecord>, StoreError>;
+
+    /// Keeps that a node lives: when it was heard last, and since when it has been without a silence longer than
+    /// `lease`. By the store's own clock, where it has one.
+    async fn beat(&self, node: NodeId, now: Timestamp, lease: Duration) -> Result<(), StoreError>;
+
+    /// Calls that are open although their node has not been heard for `lease`, at most `limit`; none unless the
+    /// judge has itself been heard without a silence for as long, and still is. A store that only one node can have
+    /// open answers with the calls of all nodes but the judge, whose word it needs not.
+    async fn orphaned_calls(
+        &self,
+        judge: NodeId,
+        now: Timestamp,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<CallRecord>, StoreError>;
+
+    /// The open calls of a node that somebody wants hung up.
+    async fn hangups(&self, node: NodeId) -> Result<Vec<CallId>, StoreError>;
+
+    /// One event of a tenant.
+    async fn event(&self, tenant: &Sid, id: EventId) -> Result<Option<Event>, StoreError>;
+
+    /// Events of a tenant.
+    async fn events(&self, tenant: &Sid, wanted: EventQuery) -> Result<Vec<Event>, StoreError>;
+
+    /// Deliveries of a tenant, those of the newest events first.
+    async fn deliveries(&self, tenant: &Sid, wanted: DeliveryQuery) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Endpoints to which a delivery is due and not leased, at most `limit`.
+    async fn endpoints_due(&self, now: Timestamp, limit: usize) -> Result<Vec<EndpointKey>, StoreError>;
+
+    /// Leases deliveries that are due, of each line only the first that is not settled.
+    async fn lease(&self, wanted: Lease) -> Result<Vec<Due>, StoreError>;
+
+    /// Keeps what became of leased deliveries, of each only if its lease still stands.
+    async fn settle(&self, now: Timestamp, settled: Vec<Settled>) -> Result<(), StoreError>;
+
+    /// Entries of the audit that have no place in the chain yet, oldest first, at most `limit`.
+    async fn unsealed_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// The end of the audit's chain.
+    async fn audit_head(&self) -> Result<AuditHead, StoreError>;
+
+    /// Sealed entries of the audit after a place, in order, at most `limit`.
+    async fn audit_after(&self, place: u64, limit: usize) -> Result<Vec<SealedEntry>, StoreError>;
+
+    /// What keeps a number of a party: allocations, calls and events of all tenants in which it stands, each in the
+    /// order of its keys from where the place says, at most `limit` of each.
+    async fn mentions(
+        &self,
+        number: PhoneNumber,
+        after: MentionsAfter,
+        limit: usize,
+    ) -> Result<Mentions, StoreError>;
 }
 
 /// Everything that one decision changes.
@@ -130,6 +199,22 @@ pub struct Change {
     pub directory: Vec<DirectoryWrite>,
     /// The answer to keep for a repeat of the request.
     pub receipt: Option<Receipt>,
+    /// Records of calls, new or in a next form. One is refused when the row has its version, a later one, or an end.
+    pub calls: Vec<CallRecord>,
+    /// Open calls that are to be hung up.
+    pub hangups: Vec<(Sid, CallId)>,
+    /// Events that are owed. One whose id is there already is the same, and stays.
+    pub events: Vec<Event>,
+    /// Deliveries of events.
+    pub deliveries: Vec<DeliveryWrite>,
+    /// The audit's entries of this change. One whose id is there already is the same, and stays.
+    pub audit: Vec<AuditEntry>,
+    /// The next piece of the audit's chain.
+    pub seal: Option<Seal>,
+    /// Rows whose content is replaced because a number was taken out of it. One that has moved on stays as it is.
+    pub redact: Vec<Redaction>,
+    /// A number of which no claim and no kept answer is to remain.
+    pub forget: Option<PhoneNumber>,
 }
 
 impl Change {
@@ -143,6 +228,14 @@ impl Change {
             cool: Vec::new(),
             directory: Vec::new(),
             receipt: None,
+            calls: Vec::new(),
+            hangups: Vec::new(),
+            events: Vec::new(),
+            deliveries: Vec::new(),
+            audit: Vec::new(),
+            seal: None,
+            redact: Vec::new(),
+            forget: None,
         }
     }
 }
@@ -323,6 +416,121 @@ pub enum DirectoryWrite {
         /// Which number.
         number: PhoneNumber,
     },
+    /// A new endpoint, or the new form of one. Refused when the tenant has [`ENDPOINTS`](crate::endpoint::ENDPOINTS).
+    PutEndpoint {
+        /// Whose.
+        tenant: Sid,
+        /// The endpoint.
+        endpoint: Endpoint,
+    },
+    /// Whether an endpoint is sent to. A LeadAssist setting's gets a row for it when it has none.
+    SetEndpointDisabled {
+        /// Which.
+        key: EndpointKey,
+        /// Since when it is not, and why.
+        disabled: Option<Disabled>,
+    },
+    /// The end of an endpoint; what is owed to it is given up.
+    RemoveEndpoint(EndpointKey),
+}
+
+/// Which of a tenant's calls to give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallQuery {
+    /// That arrived at this moment or after it.
+    pub from: Timestamp,
+    /// That arrived before this moment.
+    pub to: Timestamp,
+    /// Of this allocation.
+    pub allocation: Option<AllocationId>,
+    /// In which this number of a party stands.
+    pub number: Option<PhoneNumber>,
+    /// To this virtual number.
+    pub virtual_number: Option<PhoneNumber>,
+    /// That ended so ([`CallEnd::word`](crate::calls::CallEnd::word)), or `open`.
+    pub state: Option<String>,
+    /// Older than this one.
+    pub before: Option<CallId>,
+    /// How many to give at most.
+    pub limit: usize,
+}
+
+/// Which of a tenant's events to give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventQuery {
+    /// That happened at this moment or after it.
+    pub from: Timestamp,
+    /// That happened before this moment.
+    pub to: Timestamp,
+    /// Of this kind.
+    pub kind: Option<EventKind>,
+    /// Of this allocation.
+    pub allocation: Option<AllocationId>,
+    /// Of this call.
+    pub call: Option<CallId>,
+    /// In which order.
+    pub order: Order,
+    /// That come after this one in the order.
+    pub past: Option<EventId>,
+    /// How many to give at most.
+    pub limit: usize,
+}
+
+/// An order by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    Oldest,
+    /// Newest first.
+    Newest,
+}
+
+/// Which of a tenant's deliveries to give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryQuery {
+    /// To this endpoint.
+    pub endpoint: Option<EndpointId>,
+    /// Of this event.
+    pub event: Option<EventId>,
+    /// That have come so far.
+    pub state: Option<DeliveryState>,
+    /// Older than this one.
+    pub before: Option<(EventId, EndpointId)>,
+    /// How many to give at most.
+    pub limit: usize,
+}
+
+/// From where [`Store::mentions`] goes on; `None` from the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MentionsAfter {
+    /// After this allocation.
+    pub allocation: Option<(Sid, AllocationId)>,
+    /// After this call.
+    pub call: Option<(Sid, CallId)>,
+    /// After this event.
+    pub event: Option<(Sid, EventId)>,
+}
+
+/// What keeps a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mentions {
+    /// Allocations on a side of which it stands, listed or learned.
+    pub allocations: Vec<Allocation>,
+    /// Calls that it made, or in which it was rung.
+    pub calls: Vec<CallRecord>,
+    /// Events that tell it.
+    pub events: Vec<Event>,
+}
+
+/// A row whose content is replaced because a number was taken out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redaction {
+    /// An allocation of the same version.
+    Allocation(Allocation),
+    /// A call of the same version.
+    Call(CallRecord),
+    /// An event.
+    Event(Event),
 }
 
 /// What became of a change.
@@ -349,6 +557,10 @@ pub enum Conflict {
     Answered,
     /// A change to the directory does not fit it.
     Directory(DirectoryConflict),
+    /// The record of the call has this step, a later one, or an end.
+    CallMoved(CallId),
+    /// The audit's chain does not end where the seal begins.
+    Sealed,
 }
 
 /// Why a change to the directory does not fit it.
@@ -378,10 +590,16 @@ pub enum DirectoryConflict {
     /// Something is held on the number.
     #[error("the number is lent or cooling still")]
     StillHeld(PhoneNumber),
+    /// The tenant has as many endpoints as it may have.
+    #[error("the tenant has as many endpoints as it may have")]
+    TooManyEndpoints,
+    /// The tenant has no such endpoint.
+    #[error("the tenant has no such endpoint")]
+    NoEndpoint,
 }
 
 /// What to throw away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tidy {
     /// Claims that nobody has held since.
     pub claims_before: Timestamp,
@@ -389,8 +607,23 @@ pub struct Tidy {
     pub allocations_before: Timestamp,
     /// Receipts made before.
     pub receipts_before: Timestamp,
+    /// Sealed entries of the audit made before.
+    pub audit_before: Timestamp,
+    /// What each tenant keeps for as long as it wants.
+    pub tenants: Vec<TidyTenant>,
     /// How many rows of each to look at in this step.
     pub step: usize,
+}
+
+/// What to throw away of a tenant's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TidyTenant {
+    /// Whose.
+    pub tenant: Sid,
+    /// Calls that arrived before, unless they are open.
+    pub calls_before: Timestamp,
+    /// Events that happened before, with their deliveries, unless one is owed still.
+    pub events_before: Timestamp,
 }
 
 /// What was thrown away.
@@ -402,6 +635,12 @@ pub struct Tidied {
     pub allocations: u64,
     /// Receipts.
     pub receipts: u64,
+    /// Calls.
+    pub calls: u64,
+    /// Events.
+    pub events: u64,
+    /// Entries of the audit.
+    pub audit: u64,
 }
 
 /// The store could not do what it was asked, for a reason that lies outside the contract. Never carries a number,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::endpoint::{self, Endpoint};
 use crate::number::PhoneNumber;
 use crate::settings::Settings;
 use crate::time::Timestamp;
@@ -74,6 +75,16 @@ pub struct Tenant {
     pub settings: Settings,
     /// Its virtual numbers.
     pub pool: Pool,
+    /// Where its events are sent: its own endpoints, and those of LeadAssist's settings.
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Tenant {
+    /// A tenant with these endpoints of its own.
+    pub fn new(sid: Sid, settings: Settings, pool: Pool, endpoints: Vec<Endpoint>) -> Tenant {
+        let endpoints = endpoint::of(&settings, endpoints);
+        Tenant { sid, settings, pool, endpoints }
+    }
 }
 
 /// All tenants, keys and pools, as of one revision of the database. Each node holds one and renews it when the

@@ -69,7 +69,9 @@ fn explain(conflict: &DirectoryConflict) -> String {
         DirectoryConflict::TenantExists
         | DirectoryConflict::NoTenant
         | DirectoryConflict::TooManyKeys
-        | DirectoryConflict::NoKey => conflict.to_string(),
+        | DirectoryConflict::NoKey
+        | DirectoryConflict::TooManyEndpoints
+        | DirectoryConflict::NoEndpoint => conflict.to_string(),
     }
 }
 
@@ -79,6 +81,12 @@ fn advice(conflict: &DirectoryConflict, tenant: &Sid) -> String {
         DirectoryConflict::NoTenant => "`callveil tenant list` shows those there are".to_owned(),
         DirectoryConflict::TooManyKeys => format!("`callveil tenant key revoke {tenant} KEY` ends one"),
         DirectoryConflict::NoKey => format!("`callveil tenant key list {tenant}` shows those there are"),
+        DirectoryConflict::TooManyEndpoints => {
+            format!("`callveil endpoint remove --tenant {tenant} ENDPOINT` ends one")
+        }
+        DirectoryConflict::NoEndpoint => {
+            format!("`callveil endpoint list --tenant {tenant}` shows those there are")
+        }
         DirectoryConflict::OthersNumber(_) => "`callveil number remove` takes it out of that one".to_owned(),
         DirectoryConflict::NoNumber(_) => {
             format!("`callveil number list --tenant {tenant}` shows those there are")

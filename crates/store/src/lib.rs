@@ -3,5 +3,6 @@
 //! There is no decision here: a use case hands over one [`Change`](callveil_domain::store::Change), and a store
 //! applies all of it or says which of its conditions did not hold. Every store passes the suite in `tests/it`.
 
+mod document;
 mod encoding;
 pub mod sqlite;

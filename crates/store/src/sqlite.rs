@@ -10,6 +10,7 @@ mod apply;
 mod backup;
 mod checkpoint;
 mod directory;
+mod facts;
 mod fault;
 mod migrate;
 mod open;
@@ -22,15 +23,23 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use callveil_domain::allocation::{Allocation, AllocationId, ConnectionId};
+use callveil_domain::audit::{AuditEntry, AuditHead, SealedEntry};
+use callveil_domain::call::CallId;
+use callveil_domain::calls::CallRecord;
+use callveil_domain::delivery::{Delivery, Due, Lease, Settled};
+use callveil_domain::endpoint::EndpointKey;
+use callveil_domain::event::{Event, EventId};
+use callveil_domain::live::NodeId;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::pin::Pin;
 use callveil_domain::receipt::Receipt;
 use callveil_domain::store::{
-    CallFacts, Change, Claim, ClaimKey, DirectoryWrite, ListPage, ListQuery, Outcome, PastClaim, Store,
-    StoreError, Tidied, Tidy,
+    CallFacts, CallQuery, Change, Claim, ClaimKey, DeliveryQuery, DirectoryWrite, EventQuery, ListPage,
+    ListQuery, Mentions, MentionsAfter, Outcome, PastClaim, Store, StoreError, Tidied, Tidy,
 };
 use callveil_domain::tenant::{Directory, Sid};
 use callveil_domain::time::Timestamp;
@@ -40,9 +49,10 @@ pub use open::{Mode, OpenError};
 
 use checkpoint::Checkpointer;
 use directory::Held;
+use facts::Leased;
 use open::Lock;
 use readers::{Commits, Pool, SlowReader};
-use writer::{Wanted, Writer};
+use writer::{Beat, Wanted, Writer};
 
 /// The contract, kept in one SQLite file.
 ///
@@ -194,5 +204,90 @@ impl Store for SqliteStore {
 
     async fn latest_moment(&self) -> Result<Timestamp, StoreError> {
         self.readers.read(reads::latest_moment)
+    }
+
+    async fn call(&self, tenant: &Sid, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+        self.readers.read(|db| facts::read_call(db, tenant, id))
+    }
+
+    async fn calls(&self, tenant: &Sid, wanted: CallQuery) -> Result<Vec<CallRecord>, StoreError> {
+        let tenant = tenant.clone();
+        self.slow.read(move |db| facts::calls(db, &tenant, &wanted)).await
+    }
+
+    async fn beat(&self, node: NodeId, now: Timestamp, lease: Duration) -> Result<(), StoreError> {
+        self.writer.beat(Beat { node, now, lease }).await
+    }
+
+    async fn orphaned_calls(
+        &self,
+        judge: NodeId,
+        _now: Timestamp,
+        _lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<CallRecord>, StoreError> {
+        self.readers.read(|db| facts::orphaned_calls(db, judge, limit))
+    }
+
+    async fn hangups(&self, node: NodeId) -> Result<Vec<CallId>, StoreError> {
+        self.readers.read(|db| facts::hangups(db, node))
+    }
+
+    async fn event(&self, tenant: &Sid, id: EventId) -> Result<Option<Event>, StoreError> {
+        self.readers.read(|db| facts::read_event(db, tenant, id))
+    }
+
+    async fn events(&self, tenant: &Sid, wanted: EventQuery) -> Result<Vec<Event>, StoreError> {
+        let tenant = tenant.clone();
+        self.slow.read(move |db| facts::events(db, &tenant, &wanted)).await
+    }
+
+    async fn deliveries(&self, tenant: &Sid, wanted: DeliveryQuery) -> Result<Vec<Delivery>, StoreError> {
+        let tenant = tenant.clone();
+        self.slow.read(move |db| facts::deliveries(db, &tenant, &wanted)).await
+    }
+
+    async fn endpoints_due(&self, now: Timestamp, limit: usize) -> Result<Vec<EndpointKey>, StoreError> {
+        self.readers.read(|db| facts::endpoints_due(db, now, limit))
+    }
+
+    async fn lease(&self, wanted: Lease) -> Result<Vec<Due>, StoreError> {
+        let leased_until = wanted.until;
+        let leased = self.writer.lease(wanted).await?;
+        self.readers.read(move |db| {
+            let mut due = Vec::with_capacity(leased.len());
+            for Leased { key, attempts } in leased {
+                // One without its event has been tidied away in this moment, and its deliveries with it.
+                if let Some(event) = facts::read_event(db, &key.tenant, key.event)? {
+                    due.push(Due { event, endpoint: key.endpoint, attempts, leased_until });
+                }
+            }
+            Ok(due)
+        })
+    }
+
+    async fn settle(&self, now: Timestamp, settled: Vec<Settled>) -> Result<(), StoreError> {
+        self.writer.settle(now, settled).await
+    }
+
+    async fn unsealed_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.readers.read(|db| facts::unsealed_audit(db, limit))
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.readers.read(facts::audit_head)
+    }
+
+    async fn audit_after(&self, place: u64, limit: usize) -> Result<Vec<SealedEntry>, StoreError> {
+        self.slow.read(move |db| facts::audit_after(db, place, limit)).await
+    }
+
+    async fn mentions(
+        &self,
+        number: PhoneNumber,
+        after: MentionsAfter,
+        limit: usize,
+    ) -> Result<Mentions, StoreError> {
+        self.slow.read(move |db| facts::mentions(db, number, &after, limit)).await
     }
 }

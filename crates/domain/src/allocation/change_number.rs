@@ -6,6 +6,7 @@
 use crate::allocation::create::{PreferenceRefused, Preferences, wanted};
 use crate::allocation::{Allocation, AllocationId, Side, State};
 use crate::choice::{Shortage, Wanted};
+use crate::event::{self, AllocationStep, Fact};
 use crate::number::PhoneNumber;
 use crate::placing::{NotPlaced, Placing, place};
 use crate::receipt::{ReceiptWanted, Warning};
@@ -102,6 +103,12 @@ async fn move_from(
         change.take = after.keys().into_iter().map(claim(after.held_until())).collect();
         change.cool = before.keys().into_iter().map(claim(now.plus(tenant.settings.cooling))).collect();
         change.receipt = receipt.map(|r| r.write(&after, warnings, now));
+        let moved = Fact::Allocation {
+            what: AllocationStep::NumberChanged,
+            allocation: Box::new(after.clone()),
+            previous: Some(before.virtual_number),
+        };
+        event::owe(&mut change, tenant, moved);
         change.allocations.push(AllocationWrite::Update(after));
         change
     };

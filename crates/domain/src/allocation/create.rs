@@ -7,6 +7,7 @@ use crate::allocation::{
     Allocation, AllocationId, ConnectionId, Parties, Party, Side, Standing, State, Usage,
 };
 use crate::choice::{Shortage, Wanted};
+use crate::event::{self, AllocationStep, told};
 use crate::number::PhoneNumber;
 use crate::parties::{Fault, Wrong, check_apart, check_numbers, without_repetition};
 use crate::pin::Pin;
@@ -145,6 +146,7 @@ pub async fn create(
         let mut change = Change::at(now);
         change.take = allocation.claims();
         change.receipt = receipt.as_ref().map(|r| r.write(&allocation, warnings, now));
+        event::owe(&mut change, tenant, told(AllocationStep::Created, &allocation));
         change.allocations.push(AllocationWrite::Insert(allocation));
         change
     };

@@ -1,6 +1,7 @@
 //! Ending an allocation before its time.
 
 use crate::allocation::{Allocation, AllocationId, Ending, Standing, State};
+use crate::event::{self, AllocationStep, told};
 use crate::receipt::ReceiptWanted;
 use crate::store::{AllocationWrite, Change, Conflict, Outcome, StoreError};
 use crate::tenant::Tenant;
@@ -45,6 +46,7 @@ pub async fn release(
         let mut change = Change::at(ctx.now);
         change.cool = allocation.claims();
         change.receipt = receipt.as_ref().map(|r| r.write(&allocation, &[], ctx.now));
+        event::owe(&mut change, tenant, told(AllocationStep::Released, &allocation));
         change.allocations.push(AllocationWrite::Update(allocation.clone()));
         match ctx.commit(change).await? {
             Outcome::Applied => {

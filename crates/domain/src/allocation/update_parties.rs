@@ -5,6 +5,7 @@
 //! that go are left to cool.
 
 use crate::allocation::{Allocation, AllocationId, Parties, Side, State, Usage, keys_on};
+use crate::event::{self, AllocationStep, told};
 use crate::number::PhoneNumber;
 use crate::parties::{Fault, Wrong, check_apart, check_numbers, without_repetition};
 use crate::pin::{self, Pin};
@@ -121,6 +122,7 @@ pub async fn update_parties(
             change.guards.push(pin_room(tenant, after.virtual_number, id, pins.len()));
         }
         change.receipt = receipt.as_ref().map(|r| r.write(&after, &warnings, ctx.now));
+        event::owe(&mut change, tenant, told(AllocationStep::Updated, &after));
         match ctx.commit(change).await? {
             Outcome::Applied => return Ok(Updated { allocation: after, warnings }),
             Outcome::Refused(Conflict::Held(ClaimKey::Number { number, .. })) => {
@@ -134,6 +136,8 @@ pub async fn update_parties(
                 Conflict::Moved(_)
                 | Conflict::Guard(_)
                 | Conflict::Directory(_)
+                | Conflict::CallMoved(_)
+                | Conflict::Sealed
                 | Conflict::Held(ClaimKey::Whole { .. } | ClaimKey::Connection { .. }),
             ) => {}
         }

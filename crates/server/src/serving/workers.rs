@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callveil_domain::allocation::expire::expire_due;
+use callveil_domain::audit;
 use callveil_domain::node::Node;
-use callveil_domain::store::{StoreError, Tidied, Tidy};
+use callveil_domain::store::{StoreError, Tidied, Tidy, TidyTenant};
+use callveil_domain::tenant::Tenant;
+use callveil_domain::time::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -24,6 +27,7 @@ pub fn start(node: &Arc<Node>, config: &Config) -> JoinSet<()> {
     let mut workers = JoinSet::new();
     workers.spawn(every(REFRESH, "renewing the directory", Arc::clone(node), renew));
     workers.spawn(every(UPKEEP, "writing down ends", Arc::clone(node), expire));
+    workers.spawn(every(UPKEEP, "sealing the audit", Arc::clone(node), seal));
     workers.spawn(every(UPKEEP, "tidying", Arc::clone(node), move |node| tidy(node, keep)));
     workers
 }
@@ -34,6 +38,11 @@ async fn renew(node: Arc<Node>) -> Result<(), StoreError> {
 
 async fn expire(node: Arc<Node>) -> Result<(), StoreError> {
     while expire_due(&**node.store(), &node.directory(), node.now()).await? > 0 {}
+    Ok(())
+}
+
+async fn seal(node: Arc<Node>) -> Result<(), StoreError> {
+    while audit::seal(&**node.store(), node.now()).await? > 0 {}
     Ok(())
 }
 
@@ -66,15 +75,28 @@ async fn tidy(node: Arc<Node>, keep: Keep) -> Result<(), StoreError> {
         claims_before: now.minus(keep.claims),
         allocations_before: now.minus(keep.allocations),
         receipts_before: now.minus(keep.receipts),
+        audit_before: now.minus(AUDIT_KEPT),
+        tenants: node.directory().tenants().map(|tenant| kept_by(tenant, now)).collect(),
         step: STEP,
     };
     for step in 1..=MOST_STEPS {
-        let found_nothing = node.store().tidy(old).await? == Tidied::default();
+        let found_nothing = node.store().tidy(old.clone()).await? == Tidied::default();
         if found_nothing && step >= FEWEST_STEPS {
             break;
         }
     }
     Ok(())
+}
+
+/// How long the audit is kept: India's rules ask for a year of logs at least.
+const AUDIT_KEPT: Duration = Duration::from_secs(400 * 86_400);
+
+fn kept_by(tenant: &Tenant, now: Timestamp) -> TidyTenant {
+    TidyTenant {
+        tenant: tenant.sid.clone(),
+        calls_before: now.minus(tenant.settings.calls_kept),
+        events_before: now.minus(tenant.settings.events_kept),
+    }
 }
 
 /// Works again and again. A failure is logged when it begins and when it ends, and not in every round.

@@ -12,6 +12,7 @@ use callveil_domain::virtual_number::Lending;
 use rusqlite::{Connection, params};
 
 use super::directory::{self, Held};
+use super::facts;
 use super::fault::Fault;
 use super::reads;
 use super::rows::{self, Place};
@@ -47,7 +48,23 @@ pub(super) fn apply(tx: &Connection, change: &Change, held: Option<&Held>) -> Re
 }
 
 fn apply_in_order(tx: &Connection, change: &Change, held: Option<&Held>) -> Result<(), Stop> {
-    let Change { now, guards, allocations, take, cool, directory, receipt } = change;
+    let Change {
+        now,
+        guards,
+        allocations,
+        take,
+        cool,
+        directory,
+        receipt,
+        calls,
+        hangups,
+        events,
+        deliveries,
+        audit,
+        seal,
+        redact,
+        forget,
+    } = change;
     if let Some(receipt) = receipt {
         keep_receipt(tx, receipt)?;
     }
@@ -68,6 +85,30 @@ fn apply_in_order(tx: &Connection, change: &Change, held: Option<&Held>) -> Resu
     }
     if !directory.is_empty() {
         directory::apply(tx, directory, *now, held)?;
+    }
+    for call in calls {
+        facts::put_call(tx, call)?;
+    }
+    for (tenant, call) in hangups {
+        facts::request_hangup(tx, tenant, *call)?;
+    }
+    for event in events {
+        facts::put_event(tx, event)?;
+    }
+    for delivery in deliveries {
+        facts::write_delivery(tx, delivery)?;
+    }
+    for entry in audit {
+        facts::put_audit(tx, entry)?;
+    }
+    if let Some(seal) = seal {
+        facts::seal(tx, seal)?;
+    }
+    for redaction in redact {
+        facts::redact(tx, redaction)?;
+    }
+    if let Some(number) = forget {
+        facts::forget(tx, *number)?;
     }
     Ok(())
 }

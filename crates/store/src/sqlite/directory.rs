@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use callveil_domain::endpoint::{self, Dialect, Disabled, ENDPOINTS, Endpoint, EndpointKey, Secret};
+use callveil_domain::event::EventKind;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::settings::Settings;
 use callveil_domain::store::{Conflict, DirectoryConflict, DirectoryWrite};
@@ -13,6 +15,7 @@ use callveil_domain::virtual_number::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
 use super::apply::Stop;
+use super::facts::endpoint_id;
 use super::fault::Fault;
 use super::rows::{Cells, all, count, digits};
 use super::statements as sql;
@@ -82,7 +85,112 @@ fn apply_one(
             one_row(tx.prepare_cached(sql::SET_LENDING)?, which, DirectoryConflict::NoNumber(*number))
         }
         DirectoryWrite::RemoveNumber { tenant, number } => remove_number(tx, tenant, *number, now, held),
+        DirectoryWrite::PutEndpoint { tenant, endpoint } => put_endpoint(tx, tenant, endpoint),
+        DirectoryWrite::SetEndpointDisabled { key, disabled } => {
+            set_endpoint_disabled(tx, key, disabled.as_ref(), now)
+        }
+        DirectoryWrite::RemoveEndpoint(EndpointKey { tenant, id }) => {
+            require_tenant(tx, tenant)?;
+            let which = params![tenant.as_str(), id.as_str()];
+            one_row(tx.prepare_cached(sql::REMOVE_ENDPOINT)?, which, DirectoryConflict::NoEndpoint)?;
+            let given_up = params![tenant.as_str(), id.as_str(), now.as_micros()];
+            tx.prepare_cached(sql::GIVE_UP_DELIVERIES)?.execute(given_up)?;
+            Ok(())
+        }
     }
+}
+
+fn put_endpoint(tx: &Connection, tenant: &Sid, endpoint: &Endpoint) -> Result<(), Stop> {
+    let Endpoint { id, dialect, url, kinds, masked, secrets, created_at, disabled } = endpoint;
+    require_tenant(tx, tenant)?;
+    if *dialect == Dialect::Standard {
+        let of = params![tenant.as_str(), id.as_str()];
+        let others: i64 = tx.prepare_cached(sql::COUNT_OTHER_ENDPOINTS)?.query_one(of, |row| row.get(0))?;
+        if others >= count(ENDPOINTS) {
+            return Err(refused(DirectoryConflict::TooManyEndpoints));
+        }
+    }
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+    // Of one that is still used beside a newer one, the end is known.
+    let old = secrets.get(1).and_then(|old| Some((old.key, old.until?.as_micros())));
+    tx.prepare_cached(sql::PUT_ENDPOINT)?.execute(params![
+        tenant.as_str(),
+        id.as_str(),
+        dialect_code(*dialect),
+        url,
+        kinds.join(","),
+        masked,
+        secrets.first().map(|secret| secret.key),
+        old.map(|(key, _)| key),
+        old.map(|(_, until)| until),
+        created_at.as_micros(),
+        disabled.as_ref().map(|disabled| disabled.at.as_micros()),
+        disabled.as_ref().map(|disabled| disabled.why.as_str()),
+    ])?;
+    Ok(())
+}
+
+fn set_endpoint_disabled(
+    tx: &Connection,
+    key: &EndpointKey,
+    disabled: Option<&Disabled>,
+    now: Timestamp,
+) -> Result<(), Stop> {
+    let EndpointKey { tenant, id } = key;
+    require_tenant(tx, tenant)?;
+    let (at, why) = (disabled.map(|d| d.at.as_micros()), disabled.map(|d| d.why.as_str()));
+    let changed = tx.prepare_cached(sql::SET_ENDPOINT_DISABLED)?.execute(params![
+        tenant.as_str(),
+        id.as_str(),
+        at,
+        why
+    ])?;
+    match changed {
+        0 if endpoint::is_setting(id.as_str()) => {
+            let row = Endpoint { disabled: disabled.cloned(), ..endpoint::row_of_setting(id, now) };
+            put_endpoint(tx, tenant, &row)
+        }
+        0 => Err(refused(DirectoryConflict::NoEndpoint)),
+        _ => Ok(()),
+    }
+}
+
+fn dialect_code(dialect: Dialect) -> i64 {
+    match dialect {
+        Dialect::Standard => 1,
+        Dialect::LeadAssist => 2,
+    }
+}
+
+fn endpoint(row: &Row<'_>) -> Result<Endpoint, Fault> {
+    let mut cells = Cells::from(row, 0);
+    Ok(Endpoint {
+        id: endpoint_id(cells.text()?)?,
+        dialect: match cells.take::<i64>()? {
+            1 => Dialect::Standard,
+            2 => Dialect::LeadAssist,
+            _ => return Err(Fault::Row("an unknown dialect of an endpoint")),
+        },
+        url: cells.take()?,
+        kinds: kinds(cells.text()?)?,
+        masked: cells.take()?,
+        secrets: {
+            let secret = cells.take::<Option<[u8; 32]>>()?.map(|key| Secret { key, until: None });
+            let old = cells.take::<Option<[u8; 32]>>()?;
+            let until = cells.take::<Option<i64>>()?.map(Timestamp::from_micros);
+            secret.into_iter().chain(old.map(|key| Secret { key, until })).collect()
+        },
+        created_at: cells.moment()?,
+        disabled: {
+            let at = cells.take::<Option<i64>>()?.map(Timestamp::from_micros);
+            at.zip(cells.take()?).map(|(at, why)| Disabled { at, why })
+        },
+    })
+}
+
+fn kinds(names: &str) -> Result<Vec<EventKind>, Fault> {
+    let kind = |name| EventKind::parse(name).ok_or(Fault::Row("an unknown kind of event"));
+    names.split(',').filter(|name| !name.is_empty()).map(kind).collect()
 }
 
 fn add_key(tx: &Connection, key: &ApiKey) -> Result<(), Stop> {
@@ -189,7 +297,8 @@ fn tenant(tx: &Connection, sid: Sid) -> Result<Tenant, Fault> {
     let settings = settings(tx, &sid)?;
     let numbers = all(tx, sql::NUMBERS, [sid.as_str()], virtual_number)?;
     let pooled = numbers.into_iter().map(|number| Pooled { number, load: Load::default() });
-    Ok(Tenant { settings, pool: Pool::new(pooled.collect()), sid })
+    let endpoints = all(tx, sql::ENDPOINTS, [sid.as_str()], endpoint)?;
+    Ok(Tenant::new(sid, settings, Pool::new(pooled.collect()), endpoints))
 }
 
 /// A setting may rest on another, as `default_region` does on `regions`: one that is refused is tried again after

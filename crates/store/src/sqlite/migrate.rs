@@ -17,8 +17,10 @@ struct Migration {
 }
 
 /// All steps, in their order.
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "0001_begin", sql: include_str!("../../migrations/sqlite/0001_begin.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_begin", sql: include_str!("../../migrations/sqlite/0001_begin.sql") },
+    Migration { name: "0002_facts", sql: include_str!("../../migrations/sqlite/0002_facts.sql") },
+];
 
 /// Marks a file as a database of callveil: "veil" in ASCII, in the place that SQLite keeps for this.
 const APPLICATION_ID: i32 = 0x7665_696c;

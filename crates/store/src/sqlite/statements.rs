@@ -14,6 +14,13 @@ macro_rules! allocation_columns {
     };
 }
 
+/// The columns of an event, in the order in which they are read.
+macro_rules! event_columns {
+    () => {
+        "e.tenant_sid, e.event_id, e.at, e.line, e.sequence, e.kind, e.document"
+    };
+}
+
 macro_rules! statements {
     ($($(#[$about:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$about])* pub(super) const $name: &str = $sql;)*
@@ -377,6 +384,322 @@ statements! {
         from claim
         where held_until > ?1";
 
+    ENDPOINTS = "
+        select endpoint_id, dialect, url, kinds, masked, secret, old_secret, old_secret_until,
+            created_at, disabled_at, disabled_why
+        from endpoint
+        where tenant_sid = ?1
+        order by endpoint_id";
+
+    /// How many endpoints of its own a tenant has beside this one.
+    COUNT_OTHER_ENDPOINTS = "
+        select count(*)
+        from endpoint
+        where tenant_sid = ?1
+            and endpoint_id <> ?2
+            and dialect = 1";
+
+    PUT_ENDPOINT = "
+        insert into endpoint (
+            tenant_sid, endpoint_id, dialect, url, kinds, masked, secret, old_secret, old_secret_until,
+            created_at, disabled_at, disabled_why)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        on conflict (tenant_sid, endpoint_id) do update
+        set url = excluded.url, kinds = excluded.kinds, masked = excluded.masked,
+            secret = excluded.secret, old_secret = excluded.old_secret,
+            old_secret_until = excluded.old_secret_until,
+            disabled_at = excluded.disabled_at, disabled_why = excluded.disabled_why";
+
+    SET_ENDPOINT_DISABLED = "
+        update endpoint
+        set disabled_at = ?3, disabled_why = ?4
+        where tenant_sid = ?1
+            and endpoint_id = ?2";
+
+    REMOVE_ENDPOINT = "
+        delete from endpoint
+        where tenant_sid = ?1
+            and endpoint_id = ?2";
+
+    GIVE_UP_DELIVERIES = "
+        update delivery
+        set state = 2, due_at = ?3, why = 'the endpoint was removed'
+        where tenant_sid = ?1
+            and endpoint_id = ?2
+            and state = 0";
+
+    // Calls.
+
+    /// The next form of a call: not one that is there already, and none after its end.
+    PUT_CALL = "
+        insert into call (
+            tenant_sid, call_id, node_id, allocation_id, virtual_number,
+            started_at, ended_at, ending, version, document)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        on conflict (tenant_sid, call_id) do update
+        set node_id = excluded.node_id, allocation_id = excluded.allocation_id,
+            ended_at = excluded.ended_at, ending = excluded.ending,
+            version = excluded.version, document = excluded.document
+        where call.version < excluded.version
+            and call.ended_at is null";
+
+    REQUEST_HANGUP = "
+        update call
+        set hangup = 1
+        where tenant_sid = ?1
+            and call_id = ?2
+            and ended_at is null";
+
+    CALL = "
+        select document
+        from call
+        where tenant_sid = ?1
+            and call_id = ?2";
+
+    CALLS = "
+        select document
+        from call
+        where tenant_sid = ?1
+            and call_id >= ?2
+            and call_id < ?3
+            and started_at >= ?4
+            and started_at < ?5
+            and (?6 is null or allocation_id = ?6)
+            and (?7 is null or instr(document, ?7) > 0)
+            and (?8 is null or virtual_number = ?8)
+            and (?9 is null or coalesce(ending, 'open') = ?9)
+        order by call_id desc
+        limit ?10";
+
+    BEAT = "
+        insert into node (node_id, steady_since, seen_at)
+        values (?1, ?2, ?2)
+        on conflict (node_id) do update
+        set steady_since = case when node.seen_at < ?3 then excluded.seen_at else node.steady_since end,
+            seen_at = excluded.seen_at";
+
+    ORPHANED_CALLS = "
+        select document
+        from call
+        where ended_at is null
+            and node_id <> ?1
+        limit ?2";
+
+    HANGUPS = "
+        select call_id
+        from call
+        where ended_at is null
+            and node_id = ?1
+            and hangup = 1";
+
+    // Events and their deliveries.
+
+    PUT_EVENT = "
+        insert into event (
+            tenant_sid, event_id, kind, at, line, sequence, allocation_id, call_id, document)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        on conflict (tenant_sid, event_id) do nothing";
+
+    EVENT = concat!("
+        select ", event_columns!(), "
+        from event as e
+        where e.tenant_sid = ?1
+            and e.event_id = ?2");
+
+    EVENTS_OLDEST = concat!("
+        select ", event_columns!(), "
+        from event as e
+        where e.tenant_sid = ?1
+            and e.event_id > ?2
+            and e.event_id < ?3
+            and e.at >= ?4
+            and e.at < ?5
+            and (?6 is null or e.kind = ?6)
+            and (?7 is null or e.allocation_id = ?7)
+            and (?8 is null or e.call_id = ?8)
+        order by e.event_id
+        limit ?9");
+
+    EVENTS_NEWEST = concat!("
+        select ", event_columns!(), "
+        from event as e
+        where e.tenant_sid = ?1
+            and e.event_id > ?2
+            and e.event_id < ?3
+            and e.at >= ?4
+            and e.at < ?5
+            and (?6 is null or e.kind = ?6)
+            and (?7 is null or e.allocation_id = ?7)
+            and (?8 is null or e.call_id = ?8)
+        order by e.event_id desc
+        limit ?9");
+
+    OWE_DELIVERY = "
+        insert into delivery (
+            tenant_sid, event_id, endpoint_id, line, sequence, kind, state, attempts, due_at, status, why)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+        on conflict (tenant_sid, event_id, endpoint_id) do nothing";
+
+    OWE_DELIVERY_AGAIN = "
+        insert into delivery (
+            tenant_sid, event_id, endpoint_id, line, sequence, kind, state, attempts, due_at, status, why)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+        on conflict (tenant_sid, event_id, endpoint_id) do update
+        set state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at,
+            status = excluded.status, why = excluded.why
+        where delivery.state <> 0";
+
+    DELIVERIES = "
+        select event_id, endpoint_id, line, sequence, kind, state, attempts, due_at, status, why
+        from delivery
+        where tenant_sid = ?1
+            and (event_id, endpoint_id) < (?2, ?3)
+            and (?4 is null or endpoint_id = ?4)
+            and (?5 is null or event_id = ?5)
+            and (?6 is null or state = ?6)
+        order by event_id desc, endpoint_id desc
+        limit ?7";
+
+    /// The next endpoint that something is owed to, and whether that is due.
+    NEXT_ENDPOINT = "
+        select tenant_sid, endpoint_id, due_at <= ?3
+        from delivery
+        where state = 0
+            and (tenant_sid, endpoint_id) > (?1, ?2)
+        order by tenant_sid, endpoint_id, due_at
+        limit 1";
+
+    DUE_DELIVERIES = "
+        select event_id, attempts
+        from delivery as d
+        where d.state = 0
+            and d.tenant_sid = ?1
+            and d.endpoint_id = ?2
+            and d.due_at <= ?3
+            and not exists (
+                select 1
+                from delivery as earlier
+                where earlier.state = 0
+                    and earlier.tenant_sid = d.tenant_sid
+                    and earlier.endpoint_id = d.endpoint_id
+                    and earlier.line = d.line
+                    and earlier.sequence < d.sequence)
+        order by d.due_at
+        limit ?4";
+
+    LEASE_DELIVERY = "
+        update delivery
+        set due_at = ?4
+        where tenant_sid = ?1
+            and event_id = ?2
+            and endpoint_id = ?3";
+
+    /// Only while the lease stands.
+    SETTLE_DELIVERY = "
+        update delivery
+        set state = ?5, attempts = attempts + ?6, due_at = ?7,
+            status = coalesce(?8, status), why = ?9
+        where tenant_sid = ?1
+            and event_id = ?2
+            and endpoint_id = ?3
+            and state = 0
+            and due_at = ?4";
+
+    // The audit.
+
+    PUT_AUDIT = "
+        insert into audit (audit_id, at, tenant_sid, actor, request, what, subject)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        on conflict (audit_id) do nothing";
+
+    UNSEALED_AUDIT = "
+        select audit_id, at, tenant_sid, actor, request, what, subject
+        from audit
+        where place is null
+        order by audit_id
+        limit ?1";
+
+    AUDIT_HEAD = "
+        select place, hash
+        from audit_head";
+
+    AUDIT_AFTER = "
+        select place, hash, audit_id, at, tenant_sid, actor, request, what, subject
+        from audit
+        where place > ?1
+        order by place
+        limit ?2";
+
+    SEAL_AUDIT = "
+        update audit
+        set place = ?2, hash = ?3
+        where audit_id = ?1
+            and place is null";
+
+    MOVE_AUDIT_HEAD = "
+        update audit_head
+        set place = ?1, hash = ?2";
+
+    // One number.
+
+    ALLOCATIONS_WITH = concat!("
+        select ", allocation_columns!(), "
+        from allocation as a
+        where (a.tenant_sid, a.allocation_id) > (?1, ?2)
+            and instr(',' || a.a_numbers || ',' || a.a_learned || ',' || a.b_numbers || ',' || a.b_learned || ',', ?3) > 0
+        order by a.tenant_sid, a.allocation_id
+        limit ?4");
+
+    CALLS_WITH = "
+        select document
+        from call
+        where (tenant_sid, call_id) > (?1, ?2)
+            and instr(document, ?3) > 0
+        order by tenant_sid, call_id
+        limit ?4";
+
+    EVENTS_WITH = concat!("
+        select ", event_columns!(), "
+        from event as e
+        where (e.tenant_sid, e.event_id) > (?1, ?2)
+            and instr(e.document, ?3) > 0
+        order by e.tenant_sid, e.event_id
+        limit ?4");
+
+    REDACT_ALLOCATION = "
+        update allocation
+        set connection_id = ?3, virtual_number = ?4,
+            a_numbers = ?5, a_pins = ?6, a_learned = ?7, a_tag = ?8,
+            b_numbers = ?9, b_pins = ?10, b_learned = ?11, b_tag = ?12,
+            usage = ?13, flow = ?14, exclusive = ?15, created_at = ?16,
+            expires_at = ?17, cooling = ?18, ended_at = ?19, cooling_until = ?20, ending = ?21
+        where tenant_sid = ?1
+            and allocation_id = ?2
+            and version = ?22";
+
+    REDACT_CALL = "
+        update call
+        set document = ?4
+        where tenant_sid = ?1
+            and call_id = ?2
+            and version = ?3";
+
+    REDACT_EVENT = "
+        update event
+        set document = ?3
+        where tenant_sid = ?1
+            and event_id = ?2";
+
+    FORGET_CLAIMS = "
+        delete from claim
+        where kind = 0
+            and key = ?1";
+
+    /// Goes through all of a day: an answer is kept as the bytes that were sent.
+    FORGET_RECEIPTS = "
+        delete from receipt
+        where instr(cast(body as text), ?1) > 0";
+
     // The files.
 
     INTEGRITY = "pragma integrity_check(100)";
@@ -434,6 +757,54 @@ statements! {
             where made_at < ?1
             order by made_at
             limit ?2)";
+
+    TIDY_CALLS = "
+        delete from call
+        where tenant_sid = ?1
+            and call_id in (
+                select call_id
+                from call
+                where tenant_sid = ?1
+                    and call_id < ?2
+                    and ended_at is not null
+                order by call_id
+                limit ?3)";
+
+    OLD_EVENTS = "
+        select e.event_id
+        from event as e
+        where e.tenant_sid = ?1
+            and e.event_id < ?2
+            and not exists (
+                select 1
+                from delivery as d
+                where d.tenant_sid = e.tenant_sid
+                    and d.event_id = e.event_id
+                    and d.state = 0)
+        order by e.event_id
+        limit ?3";
+
+    TIDY_DELIVERIES = "
+        delete from delivery
+        where tenant_sid = ?1
+            and event_id = ?2";
+
+    TIDY_EVENT = "
+        delete from event
+        where tenant_sid = ?1
+            and event_id = ?2";
+
+    /// The chain is shortened at its beginning alone.
+    OLD_AUDIT = "
+        select place, at
+        from audit
+        where place > 0
+        order by place
+        limit ?1";
+
+    TIDY_AUDIT = "
+        delete from audit
+        where place <= ?1";
 }
 
 #[cfg(test)]
@@ -462,8 +833,11 @@ mod tests {
 
     #[test]
     fn only_statements_that_must_go_through_a_whole_table_do_so() {
-        const WHOLE: &[&str] = &["LOADS", "NUMBERS_HELD", "TENANTS", "LIVE_KEYS"];
-        const ONE_ROW: &[&str] = &["KEEP_MOMENT", "LATEST_MOMENT", "REVISION", "MOVE_REVISION"];
+        const WHOLE: &[&str] = &["LOADS", "NUMBERS_HELD", "TENANTS", "LIVE_KEYS", "FORGET_RECEIPTS"];
+        /// An index of a few rows, that stand open only for a while.
+        const FEW: &[&str] = &["ORPHANED_CALLS", "UNSEALED_AUDIT"];
+        const ONE_ROW: &[&str] =
+            &["KEEP_MOMENT", "LATEST_MOMENT", "REVISION", "MOVE_REVISION", "AUDIT_HEAD", "MOVE_AUDIT_HEAD"];
         let db = database();
 
         for (name, sql) in ALL {
@@ -472,7 +846,7 @@ mod tests {
             let scans = steps.unwrap().into_iter().any(|step| {
                 step.starts_with("SCAN") && step != "SCAN dialled" && step != "SCAN CONSTANT ROW"
             });
-            let may_scan = WHOLE.contains(name) || ONE_ROW.contains(name);
+            let may_scan = WHOLE.contains(name) || FEW.contains(name) || ONE_ROW.contains(name);
             assert_eq!(scans, may_scan, "{name}");
         }
     }

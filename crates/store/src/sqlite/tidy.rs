@@ -2,12 +2,13 @@
 //!
 //! Tables are walked by their keys, because an index on the time would cost every claim that is ever taken.
 
-use callveil_domain::store::{Tidied, Tidy};
+use callveil_domain::event::EventId;
+use callveil_domain::store::{Tidied, Tidy, TidyTenant};
 use callveil_domain::time::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
-use super::rows::{count, first};
+use super::rows::{Cells, all, count, first};
 use super::statements as sql;
 
 /// After all SIDs, which are ASCII.
@@ -32,13 +33,52 @@ impl Default for Position {
 
 /// Takes one step in each table.
 pub(super) fn tidy(tx: &Connection, what: &Tidy, position: &mut Position) -> Result<Tidied, Fault> {
-    let Tidy { claims_before, allocations_before, receipts_before, step } = *what;
+    let Tidy { claims_before, allocations_before, receipts_before, audit_before, ref tenants, step } = *what;
     let on_numbers = tidy_claims(tx, claims_before, step, &mut position.claim)?;
     let of_connections = tidy_connections(tx, claims_before, step, &mut position.connection)?;
     let allocations = tidy_allocations(tx, allocations_before, step, &mut position.allocation)?;
     let receipts =
         tx.prepare_cached(sql::TIDY_RECEIPTS)?.execute([receipts_before.as_micros(), count(step)])?;
-    Ok(Tidied { claims: on_numbers + of_connections, allocations, receipts: rows_changed(receipts) })
+    let mut tidied = Tidied {
+        claims: on_numbers + of_connections,
+        allocations,
+        receipts: rows_changed(receipts),
+        audit: tidy_audit(tx, audit_before, step)?,
+        ..Tidied::default()
+    };
+    for tenant in tenants {
+        tidied.calls += tidy_calls(tx, tenant, step)?;
+        tidied.events += tidy_events(tx, tenant, step)?;
+    }
+    Ok(tidied)
+}
+
+fn tidy_calls(tx: &Connection, what: &TidyTenant, step: usize) -> Result<u64, Fault> {
+    let before = EventId::least_at(what.calls_before);
+    let old = params![what.tenant.as_str(), before.as_bytes(), count(step)];
+    Ok(rows_changed(tx.prepare_cached(sql::TIDY_CALLS)?.execute(old)?))
+}
+
+fn tidy_events(tx: &Connection, what: &TidyTenant, step: usize) -> Result<u64, Fault> {
+    let before = EventId::least_at(what.events_before);
+    let old = params![what.tenant.as_str(), before.as_bytes(), count(step)];
+    let old: Vec<[u8; 16]> = all(tx, sql::OLD_EVENTS, old, |row| Cells::from(row, 0).take())?;
+    for event in &old {
+        tx.prepare_cached(sql::TIDY_DELIVERIES)?.execute(params![what.tenant.as_str(), event])?;
+        tx.prepare_cached(sql::TIDY_EVENT)?.execute(params![what.tenant.as_str(), event])?;
+    }
+    Ok(rows_changed(old.len()))
+}
+
+fn tidy_audit(tx: &Connection, before: Timestamp, step: usize) -> Result<u64, Fault> {
+    let oldest: Vec<(i64, Timestamp)> = all(tx, sql::OLD_AUDIT, [count(step)], |row| {
+        let mut cells = Cells::from(row, 0);
+        Ok((cells.take()?, cells.moment()?))
+    })?;
+    match oldest.iter().take_while(|(_, at)| *at < before).last() {
+        Some((place, _)) => Ok(rows_changed(tx.prepare_cached(sql::TIDY_AUDIT)?.execute([place])?)),
+        None => Ok(0),
+    }
 }
 
 fn tidy_claims(

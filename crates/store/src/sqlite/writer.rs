@@ -8,7 +8,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use callveil_domain::delivery::{Lease, Settled};
+use callveil_domain::live::NodeId;
 use callveil_domain::store::{Change, Outcome, StoreError, Tidied, Tidy};
 use callveil_domain::time::Timestamp;
 use rusqlite::Connection;
@@ -17,6 +20,7 @@ use tokio::sync::oneshot;
 use super::apply::apply;
 use super::checkpoint::Checkpointer;
 use super::directory::Held;
+use super::facts::{self, Leased};
 use super::fault::Fault;
 use super::readers::Commits;
 use super::statements as sql;
@@ -40,7 +44,17 @@ pub(super) struct Writer {
 enum Job {
     Apply(Asked<Box<Wanted>, Outcome>),
     Rehearse(Asked<Box<Wanted>, Outcome>),
-    Tidy(Asked<Tidy, Tidied>),
+    Tidy(Asked<Box<Tidy>, Tidied>),
+    Beat(Asked<Beat, ()>),
+    Lease(Asked<Lease, Vec<Leased>>),
+    Settle(Asked<(Timestamp, Vec<Settled>), ()>),
+}
+
+/// A node that tells that it lives.
+pub(super) struct Beat {
+    pub(super) node: NodeId,
+    pub(super) now: Timestamp,
+    pub(super) lease: Duration,
 }
 
 /// A change, and where anything is held if it ends numbers.
@@ -78,7 +92,22 @@ impl Writer {
 
     /// Takes a step of tidying.
     pub(super) async fn tidy(&self, what: Tidy) -> Result<Tidied, StoreError> {
-        self.ask(what, Job::Tidy).await
+        self.ask(Box::new(what), Job::Tidy).await
+    }
+
+    /// Keeps that a node lives.
+    pub(super) async fn beat(&self, beat: Beat) -> Result<(), StoreError> {
+        self.ask(beat, Job::Beat).await
+    }
+
+    /// Leases deliveries.
+    pub(super) async fn lease(&self, lease: Lease) -> Result<Vec<Leased>, StoreError> {
+        self.ask(lease, Job::Lease).await
+    }
+
+    /// Settles deliveries.
+    pub(super) async fn settle(&self, now: Timestamp, settled: Vec<Settled>) -> Result<(), StoreError> {
+        self.ask((now, settled), Job::Settle).await
     }
 
     async fn ask<Q, A>(&self, question: Q, job: impl FnOnce(Asked<Q, A>) -> Job) -> Result<A, StoreError> {
@@ -200,6 +229,20 @@ impl Job {
                 asked.found = Some(alone(db, |_| true, || tidy::tidy(db, &asked.question, position))?);
                 Ok(None)
             }
+            Job::Beat(asked) => {
+                let Beat { node, now, lease } = asked.question;
+                asked.found = Some(alone(db, |()| true, || facts::beat(db, node, now, lease))?);
+                Ok(None)
+            }
+            Job::Lease(asked) => {
+                asked.found = Some(alone(db, |_| true, || facts::lease(db, &asked.question))?);
+                Ok(None)
+            }
+            Job::Settle(asked) => {
+                let (now, settled) = &asked.question;
+                asked.found = Some(alone(db, |()| true, || facts::settle(db, *now, settled))?);
+                Ok(None)
+            }
         }
     }
 
@@ -208,6 +251,9 @@ impl Job {
         match self {
             Job::Apply(asked) | Job::Rehearse(asked) => asked.answer(kept),
             Job::Tidy(asked) => asked.answer(kept),
+            Job::Beat(asked) => asked.answer(kept),
+            Job::Settle(asked) => asked.answer(kept),
+            Job::Lease(asked) => asked.answer(kept),
         }
     }
 }

@@ -17,6 +17,10 @@ use callveil_domain::allocation::update_parties::{
     PartiesUpdate, PartyUpdate, UpdateRefused, update_parties,
 };
 use callveil_domain::allocation::{AllocationId, ConnectionId, Side, Usage};
+use callveil_domain::audit::Origin;
+use callveil_domain::call::CallId;
+use callveil_domain::calls::CallRecord;
+use callveil_domain::live::NodeId;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::pin::Pin;
 use callveil_domain::routing::{Connection, Decision, NotJoined, RefuseReason, join_by_pin, route};
@@ -309,8 +313,12 @@ impl Both {
 
     fn join(&mut self, caller: Option<u64>, number: u64, code: u64) {
         let (from, to) = (caller.map(person), virtual_number(number));
-        let joined =
-            self.real.act(self.model.now(), async |ctx, _| join_by_pin(ctx, from, to, pin(code)).await);
+        let now = self.model.now();
+        let joined = self.real.act(now, async |ctx, tenant| {
+            let (id, node) = (CallId::new(now, ctx.rng), NodeId::new(now, ctx.rng));
+            let call = CallRecord::arrived(id, tenant, node, to, from, now);
+            join_by_pin(ctx, tenant, &call, pin(code)).await
+        });
 
         let told = match joined {
             Ok(connection) => answer(Decision::Connect(Box::new(connection))),
@@ -338,13 +346,15 @@ impl Both {
 impl Real {
     fn act<T>(&mut self, now: Timestamp, work: impl AsyncFnOnce(&mut Ctx<'_>, &Tenant) -> T) -> T {
         let tenant = self.directory.tenant("acme").unwrap().clone();
-        let mut ctx = Ctx { store: &self.store, now, rng: &mut self.rng, effect: Effect::Keep };
+        let mut ctx =
+            Ctx { store: &self.store, now, rng: &mut self.rng, effect: Effect::Keep, by: Origin::PROGRAM };
         self.runtime.block_on(work(&mut ctx, &tenant))
     }
 
     fn decide(&self, caller: Option<u64>, number: u64, now: Timestamp) -> Answer {
         let mut unused = StdRng::seed_from_u64(0);
-        let ctx = Ctx { store: &self.store, now, rng: &mut unused, effect: Effect::Keep };
+        let ctx =
+            Ctx { store: &self.store, now, rng: &mut unused, effect: Effect::Keep, by: Origin::PROGRAM };
         answer(self.runtime.block_on(route(&ctx, caller.map(person), virtual_number(number))).unwrap())
     }
 
@@ -354,7 +364,14 @@ impl Real {
 
     fn tidy_up(&self, now: Timestamp) {
         let epoch = Timestamp::EPOCH;
-        let what = Tidy { claims_before: now, allocations_before: epoch, receipts_before: epoch, step: 7 };
+        let what = Tidy {
+            claims_before: now,
+            allocations_before: epoch,
+            receipts_before: epoch,
+            audit_before: epoch,
+            tenants: Vec::new(),
+            step: 7,
+        };
         self.runtime.block_on(self.store.tidy(what)).unwrap();
     }
 

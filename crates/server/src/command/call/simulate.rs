@@ -1,13 +1,18 @@
 //! `callveil call simulate`: the decision about a call, and why it falls so.
 
 use std::fmt;
+use std::sync::Arc;
 
 use callveil_domain::allocation::{Allocation, Side, State, Usage};
+use callveil_domain::call::CallId;
+use callveil_domain::calls::CallRecord;
 use callveil_domain::country::Country;
+use callveil_domain::live::NodeId;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::pin::Pin;
 use callveil_domain::routing::{Connection, Decision, NotJoined, RefuseReason, join_by_pin, route};
 use callveil_domain::store::StoreError;
+use callveil_domain::tenant::Tenant;
 use callveil_domain::time::Timestamp;
 use callveil_domain::{Ctx, Effect, Failure};
 use clap::Args;
@@ -67,11 +72,14 @@ impl Simulate {
             "withheld" => None,
             text => Some(read("--from", text, country)?),
         };
-        Ok(Call { from, to, pin: self.pin })
+        let tenant = at.node.directory().owner(to).cloned();
+        Ok(Call { tenant, from, to, pin: self.pin })
     }
 }
 
 struct Call {
+    /// Whose the dialled number is.
+    tenant: Option<Arc<Tenant>>,
     from: Option<PhoneNumber>,
     to: PhoneNumber,
     pin: Option<Pin>,
@@ -83,9 +91,15 @@ impl Call {
         let holder = ctx.store.call_facts(self.to, self.from, ctx.now).await?.holder;
         let asked = route(ctx, self.from, self.to).await?;
         let (decision, by_pin) = match (asked, self.pin) {
-            (Decision::AskForPin, Some(pin)) => {
-                (joined(join_by_pin(ctx, self.from, self.to, pin).await)?, true)
-            }
+            (Decision::AskForPin, Some(pin)) => match &self.tenant {
+                Some(tenant) => {
+                    let (id, node) = (CallId::new(ctx.now, ctx.rng), NodeId::new(ctx.now, ctx.rng));
+                    let call = CallRecord::arrived(id, tenant, node, self.to, self.from, ctx.now);
+                    (joined(join_by_pin(ctx, tenant, &call, pin).await)?, true)
+                }
+                // Taken out of its pool in this moment.
+                None => (Decision::Refuse(RefuseReason::NotAVirtualNumber), false),
+            },
             (decision, _) => (decision, false),
         };
         Ok(self.tell(decision, by_pin, holder, ctx))

@@ -285,7 +285,7 @@ mod tests {
             load: Load::default(),
         };
         let pool = Pool::new(numbers.iter().map(pooled).collect());
-        Tenant { sid: Sid::parse(sid).unwrap(), settings, pool }
+        Tenant::new(Sid::parse(sid).unwrap(), settings, pool, Vec::new())
     }
 
     fn read(text: &str) -> Result<Lines, String> {
