@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod driver;
 pub mod leg;
 pub mod media;
 pub mod sip;

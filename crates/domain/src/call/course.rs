@@ -905,9 +905,9 @@ fn announcement(why: Why) -> Option<Sound> {
         Why::Route(RefuseReason::Ended | RefuseReason::NoLongerAParty) => Some(Sound::Ended),
         Why::Route(RefuseReason::OneWay) => Some(Sound::OneWay),
         Why::Route(RefuseReason::WrongPin) => Some(Sound::NotAvailable),
-        Why::Limit(_) | Why::Failed => Some(Sound::TryLater),
-        Why::Missed(_) => None,
-        Why::NoCommonSound | Why::NoRoom => None,
+        Why::Limit(_) => Some(Sound::TryLater),
+        // Another of the carrier's routes may lead to a node that is well: it is not kept waiting.
+        Why::Missed(_) | Why::NoCommonSound | Why::NoRoom | Why::Failed => None,
     }
 }
 

@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "what a helper of a test unwraps, the test asserts")]
 
+mod driver;
 mod sip;
 mod sipp;

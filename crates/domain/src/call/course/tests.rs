@@ -412,8 +412,8 @@ fn an_operator_ends_a_call_in_any_stage() {
 
 #[test]
 fn a_store_that_does_not_decide_and_a_sound_that_does_not_fit_refuse_the_caller() {
-    Story::of(Rules::default()).due().is("Progress
-                                          Play(A, TryLater)");
+    Story::of(Rules::default()).due().is("Refuse(Failed)
+                                          close: Refused(Failed), talked 0s");
     Story::of(Rules::default()).then(Event::NoSound(Why::NoCommonSound)).is("Refuse(NoCommonSound)
          close: Refused(NoCommonSound), talked 0s");
 }
