@@ -7,12 +7,14 @@ pub mod codec;
 pub mod dtmf;
 pub mod negotiation;
 pub mod prompt;
+pub mod recorder;
 pub mod relay;
 pub mod room;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod stream;
+pub mod tape;
 pub mod tone;
 pub mod wav;
 

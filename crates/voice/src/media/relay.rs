@@ -16,12 +16,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use callveil_domain::Chance;
 use callveil_domain::call::CallId;
 
+use super::codec::Law;
 use super::prompt::Prompts;
+use super::recorder::{Recorder, Reel};
 use super::room::{Channel, Habits, Outside, Room};
 use super::sdp::{Kind, Sdp};
 use super::stream::Sources;
@@ -43,6 +45,8 @@ pub struct Config {
     pub silence: Duration,
     /// Where announcements come from.
     pub prompts: Prompts,
+    /// What keeps recordings; without it there are none.
+    pub recorder: Option<Recorder>,
 }
 
 /// An address for sound.
@@ -65,6 +69,8 @@ impl Address {
 const EVENTS: usize = 256;
 /// Datagrams that are read from one socket in a row.
 const IN_A_ROW: usize = 16;
+/// How long the end of a call waits for its recording to be whole.
+const LONGEST_END: Duration = Duration::from_secs(5);
 /// Longer datagrams are cut off, and then fail to be what they claim.
 const LONGEST: usize = 2048;
 
@@ -95,7 +101,10 @@ impl Engine for Relay {
         let habits = Habits { sources: self.config.sources, silence: self.config.silence };
         let (events, receiver) = mpsc::channel(EVENTS);
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { room: Room::new(habits), wire: Wire { sockets: Vec::new(), events } }),
+            state: Mutex::new(State {
+                room: Room::new(habits),
+                wire: Wire { sockets: Vec::new(), events, reel: None },
+            }),
             changed: Notify::new(),
             closed: AtomicBool::new(false),
             begun: Instant::now(),
@@ -104,6 +113,7 @@ impl Engine for Relay {
         let session = RelaySession {
             addresses: self.config.addresses.clone(),
             prompts: self.config.prompts.clone(),
+            recorder: self.config.recorder.clone(),
             pool: self.pool.clone(),
             rng: self.rng.clone(),
             shared,
@@ -130,6 +140,7 @@ struct State {
 struct Wire {
     sockets: Vec<(LegNumber, Arc<Pair>)>,
     events: mpsc::Sender<Event>,
+    reel: Option<Reel>,
 }
 
 impl Shared {
@@ -153,6 +164,14 @@ impl Outside for Wire {
 
     fn tell(&mut self, event: Event) {
         let _ = self.events.try_send(event);
+    }
+
+    fn begin_recording(&mut self, law: Law) {
+        self.reel.iter().for_each(|reel| reel.begin(law));
+    }
+
+    fn record(&mut self, frames: Vec<u8>) {
+        self.reel.iter_mut().for_each(|reel| reel.append(frames.clone()));
     }
 }
 
@@ -212,6 +231,7 @@ fn read(shared: &Shared, sockets: &[(LegNumber, Arc<Pair>)]) {
 struct RelaySession {
     addresses: Vec<Address>,
     prompts: Prompts,
+    recorder: Option<Recorder>,
     pool: Arc<Pool>,
     rng: Arc<Mutex<Box<Chance>>>,
     shared: Arc<Shared>,
@@ -269,7 +289,7 @@ impl Session for RelaySession {
     }
 
     async fn join(&mut self, one: LegNumber, other: LegNumber) -> Result<(), MediaError> {
-        self.order(|room, now, _| room.join(one, other, now))
+        self.order(|room, now, wire| room.join(one, other, now, wire))
     }
 
     async fn part(&mut self) -> Result<(), MediaError> {
@@ -297,7 +317,17 @@ impl Session for RelaySession {
     }
 
     async fn record(&mut self) -> Result<Recording, MediaError> {
-        Err(MediaError::Failed("recordings are not kept".to_owned()))
+        let none = || MediaError::Failed("no directory for recordings is configured".to_owned());
+        let recorder = self.recorder.as_ref().ok_or_else(none)?;
+        self.order(|room, now, wire| {
+            if let Some(reel) = &wire.reel {
+                return Ok(reel.recording.clone());
+            }
+            let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+            let reel = wire.reel.insert(recorder.reel(&mut **rng, wire.events.clone()));
+            let recording = reel.recording.clone();
+            room.record(now, wire).map(|()| recording)
+        })
     }
 
     async fn drop_leg(&mut self, leg: LegNumber) {
@@ -308,10 +338,16 @@ impl Session for RelaySession {
     }
 
     async fn close(self: Box<Self>) -> Carried {
-        self.order(|room, now, wire| {
+        let (carried, whole) = self.order(|room, now, wire| {
             room.close(now, wire);
-            room.carried()
-        })
+            let recorded_ms = wire.reel.as_ref().map_or(0, Reel::ms);
+            (Carried { recorded_ms, ..room.carried() }, wire.reel.as_ref().map(Reel::end))
+        });
+        if let Some(whole) = whole {
+            // A disk that hangs holds up the end of no call.
+            let _ = timeout(LONGEST_END, whole).await;
+        }
+        carried
     }
 }
 
@@ -319,7 +355,9 @@ impl Session for RelaySession {
 impl Drop for RelaySession {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
-        self.shared.state().wire.sockets.clear();
+        let wire = &mut self.shared.state().wire;
+        wire.sockets.clear();
+        wire.reel = None;
         self.shared.changed.notify_one();
     }
 }

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use callveil_domain::Chance;
 
-use super::codec::Codec;
+use super::codec::{Codec, Law};
 use super::negotiation::{self, Known};
-use super::sdp::{Direction, Media, Profile, Sdp};
+use super::sdp::{Direction, Format, Meaning, Media, Profile, Sdp};
 use super::stream::Sources;
+use super::tape::{self, Side, Tape};
 use super::{Carried, Event, LegNumber, MediaError};
 
 use line::Line;
@@ -51,6 +52,10 @@ pub trait Outside {
     fn send(&mut self, leg: LegNumber, channel: Channel, to: SocketAddr, packet: &[u8]);
     /// Tells what happens.
     fn tell(&mut self, event: Event);
+    /// Begins the recording, whose sound is of this law.
+    fn begin_recording(&mut self, law: Law);
+    /// Appends frames to the recording, a sample of each side in turn.
+    fn record(&mut self, frames: Vec<u8>);
 }
 
 /// The media of one call.
@@ -61,8 +66,19 @@ pub struct Room {
     joined: Option<(LegNumber, LegNumber)>,
     /// The leg whose answer was taken last: the caller is answered with what it can carry.
     accepted: Option<LegNumber>,
-    readable: bool,
+    recording: Recording,
     carried: Carried,
+}
+
+/// What is kept of a call's sound.
+#[derive(Debug)]
+enum Recording {
+    /// Nothing.
+    Off,
+    /// All that is said from the moment when two legs are joined.
+    Wanted,
+    /// All that is said; the next time at which it is handed out.
+    Running(Tape, Duration),
 }
 
 impl Room {
@@ -73,7 +89,7 @@ impl Room {
             lines: BTreeMap::new(),
             joined: None,
             accepted: None,
-            readable: false,
+            recording: Recording::Off,
             carried: Carried::default(),
         }
     }
@@ -99,7 +115,7 @@ impl Room {
     /// Our offer to a leg.
     pub fn offer(&mut self, leg: LegNumber, secure: bool) -> Result<Sdp, MediaError> {
         let other = self.other_codecs(leg);
-        let readable = self.readable;
+        let readable = self.readable();
         let line = self.line(leg)?;
         let formats = negotiation::to_offer(Known { other: other.as_deref(), agreed: &line.local, readable });
         line.local = formats;
@@ -141,7 +157,13 @@ impl Room {
     }
 
     /// Lets two legs hear each other.
-    pub fn join(&mut self, one: LegNumber, other: LegNumber, now: Duration) -> Result<(), MediaError> {
+    pub fn join(
+        &mut self,
+        one: LegNumber,
+        other: LegNumber,
+        now: Duration,
+        outside: &mut impl Outside,
+    ) -> Result<(), MediaError> {
         for leg in [one, other] {
             let line = self.line(leg)?;
             line.playing = None;
@@ -149,6 +171,7 @@ impl Room {
             line.silence_told = false;
         }
         self.joined = Some((one, other));
+        self.begin_recording(now, outside);
         Ok(())
     }
 
@@ -182,6 +205,18 @@ impl Room {
         Ok(())
     }
 
+    /// Records what is said by legs that are joined, from now on. Only sound that we can read can be recorded: before
+    /// legs are agreed on, nothing else will be.
+    pub fn record(&mut self, now: Duration, outside: &mut impl Outside) -> Result<(), MediaError> {
+        let mut codecs = self.lines.values().flat_map(|line| &line.remote).copied().filter_map(line::sound);
+        if codecs.any(|codec| codec.law().is_none()) {
+            return Err(MediaError::NotAcceptable);
+        }
+        self.recording = Recording::Wanted;
+        self.begin_recording(now, outside);
+        Ok(())
+    }
+
     /// Gives up a leg, with an RTCP BYE to its peer.
     pub fn remove(&mut self, leg: LegNumber, now: Duration, outside: &mut impl Outside) {
         let Some(mut line) = self.lines.remove(&leg) else { return };
@@ -194,8 +229,12 @@ impl Room {
         }
     }
 
-    /// Gives up all legs.
+    /// Gives up all legs, and hands out the rest of the recording.
     pub fn close(&mut self, now: Duration, outside: &mut impl Outside) {
+        if let Recording::Running(tape, _) = &mut self.recording {
+            outside.record(tape.finish(now));
+        }
+        self.recording = Recording::Off;
         while let Some(leg) = self.lines.keys().next().copied() {
             self.remove(leg, now, outside);
         }
@@ -227,6 +266,12 @@ impl Room {
             return;
         }
         let Some(partner) = self.partner(leg) else { return };
+        if let (Recording::Running(tape, _), Meaning::Sound(codec)) = (&mut self.recording, heard.meaning)
+            && let Some(law) = codec.law()
+        {
+            let side = if leg == LegNumber::CALLER { Side::Left } else { Side::Right };
+            tape.put(side, heard.header, law, heard.payload, now);
+        }
         if let Some(line) = self.lines.get_mut(&partner) {
             line.pass_on(partner, leg, heard, now, outside);
         }
@@ -235,7 +280,12 @@ impl Room {
     /// The next moment at which something is due.
     pub fn deadline(&self) -> Option<Duration> {
         let lines = self.lines.iter();
-        lines.filter_map(|(leg, line)| line.deadline(self.silence(*leg))).min()
+        let lines = lines.filter_map(|(leg, line)| line.deadline(self.silence(*leg)));
+        let tape = match &self.recording {
+            Recording::Running(_, next) => Some(*next),
+            Recording::Off | Recording::Wanted => None,
+        };
+        lines.chain(tape).min()
     }
 
     /// Does what is due.
@@ -246,6 +296,27 @@ impl Room {
                 line.due(leg, silence, now, outside);
             }
         }
+        if let Recording::Running(tape, next) = &mut self.recording
+            && *next <= now
+        {
+            *next = now + tape::INTERVAL;
+            outside.record(tape.take(now));
+        }
+    }
+
+    /// Begins to record when that is wanted and somebody is joined.
+    fn begin_recording(&mut self, now: Duration, outside: &mut impl Outside) {
+        if !matches!(self.recording, Recording::Wanted) || self.joined.is_none() {
+            return;
+        }
+        let caller = self.lines.get(&LegNumber::CALLER).and_then(|line| line.remote.first());
+        let law = caller.copied().and_then(line::sound).and_then(Codec::law).unwrap_or(Law::Mu);
+        self.recording = Recording::Running(Tape::new(law, now), now + tape::INTERVAL);
+        outside.begin_recording(law);
+    }
+
+    fn readable(&self) -> bool {
+        !matches!(self.recording, Recording::Off)
     }
 
     /// How long a leg may be silent; only those that are joined need to speak.
@@ -278,10 +349,10 @@ impl Room {
         Some(codecs).filter(|codecs| !codecs.is_empty())
     }
 
-    fn formats_for(&self, leg: LegNumber, media: &Media) -> Option<Vec<super::sdp::Format>> {
+    fn formats_for(&self, leg: LegNumber, media: &Media) -> Option<Vec<Format>> {
         let other = self.other_codecs(leg);
         let agreed = self.lines.get(&leg).map_or(&[][..], |line| &line.local);
-        let known = Known { other: other.as_deref(), agreed, readable: self.readable };
+        let known = Known { other: other.as_deref(), agreed, readable: self.readable() };
         negotiation::to_answer(media, known)
     }
 

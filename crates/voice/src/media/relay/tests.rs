@@ -23,6 +23,7 @@ fn config() -> Config {
         sources: Sources::Described,
         silence: Duration::from_secs(60),
         prompts: Prompts::default(),
+        recorder: None,
     }
 }
 
@@ -196,4 +197,35 @@ async fn a_range_of_ports_runs_out_and_is_refused() {
         return;
     }
     panic!("no range is free");
+}
+
+#[tokio::test]
+async fn a_conversation_is_kept_as_it_was_heard() {
+    let directory = tempfile::tempdir().unwrap();
+    let recorder = Recorder::new(directory.path().join("recordings")).unwrap();
+    let config = Config { recorder: Some(recorder.clone()), ..config() };
+    let (mut session, _events, mut a, mut b) = talking_over(config, PCMU()).await;
+
+    let recording = session.record().await.unwrap();
+    a.say(&[1; 160]).await;
+    b.hear().await;
+    b.say(&[2; 160]).await;
+    a.hear().await;
+    let carried = session.close().await;
+
+    let file = std::fs::read(recorder.path(&recording)).unwrap();
+    let sound = &file[crate::media::wav::HEADER..];
+    let of =
+        |byte: u8, side: usize| sound.iter().skip(side).step_by(2).filter(|heard| **heard == byte).count();
+    assert_eq!(sound.len() as u64 / 16, carried.recorded_ms);
+    // Both said 20 ms; how much of it had room before the end depends on how long all this took.
+    assert_eq!((of(2, 0), of(1, 1)), (0, 0));
+    assert!(of(1, 0) <= 160 && of(2, 1) <= 160);
+}
+
+#[tokio::test]
+async fn nothing_is_recorded_where_no_directory_is_configured() {
+    let (mut session, _events) = open(config()).await;
+
+    assert!(matches!(session.record().await, Err(MediaError::Failed(_))));
 }

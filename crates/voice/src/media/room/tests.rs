@@ -16,6 +16,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 struct Done {
     sent: Vec<(LegNumber, Channel, SocketAddr, Vec<u8>)>,
     told: Vec<Event>,
+    law: Option<Law>,
+    recorded: Vec<u8>,
 }
 
 impl Outside for Done {
@@ -25,6 +27,14 @@ impl Outside for Done {
 
     fn tell(&mut self, event: Event) {
         self.told.push(event);
+    }
+
+    fn begin_recording(&mut self, law: Law) {
+        assert_eq!(self.law.replace(law), None, "a recording begins once");
+    }
+
+    fn record(&mut self, frames: Vec<u8>) {
+        self.recorded.extend(frames);
     }
 }
 
@@ -76,8 +86,12 @@ impl World {
         world.room.offer(CALLED, false).unwrap();
         world.room.accept(CALLED, &sdp(called, CALLED), world.now).unwrap();
         world.room.answer(CALLER, &sdp(caller, CALLER), world.now).unwrap();
-        world.room.join(CALLER, CALLED, world.now).unwrap();
+        world.join();
         world
+    }
+
+    fn join(&mut self) {
+        self.room.join(CALLER, CALLED, self.now, &mut self.done).unwrap();
     }
 
     fn place(&mut self, leg: LegNumber) {
@@ -173,7 +187,7 @@ fn nothing_passes_before_legs_are_joined_and_after_they_are_parted() {
     world.say(CALLER, 0, 1, b"sound");
     assert_eq!(world.heard(CALLED), []);
 
-    world.room.join(CALLER, CALLED, world.now).unwrap();
+    world.join();
     world.say(CALLER, 0, 2, b"sound");
     assert_eq!(world.heard(CALLED).len(), 1);
 }
@@ -498,4 +512,82 @@ fn numbers_of_formats_are_each_legs_own() {
 
     assert_eq!(world.heard(CALLED)[0].0.payload_type, 122);
     assert_eq!(world.heard(CALLER)[0].0.payload_type, 98);
+}
+
+/// What a side said in a recording, as runs of equal bytes with their length in milliseconds.
+fn said(recorded: &[u8], side: usize) -> Vec<(u8, usize)> {
+    let samples: Vec<u8> = recorded.iter().skip(side).step_by(2).copied().collect();
+    samples.chunk_by(|one, other| one == other).map(|run| (run[0], run.len() / 8)).collect()
+}
+
+const SILENT: u8 = 0xff;
+
+#[test]
+fn a_recording_has_the_caller_left_and_the_called_right_from_the_moment_they_are_joined() {
+    let mut world = World::empty();
+    world.place(CALLER);
+    world.place(CALLED);
+    world.room.record(world.now, &mut world.done).unwrap();
+    world.room.offer(CALLED, false).unwrap();
+    world.room.accept(CALLED, &sdp("8", CALLED), world.now).unwrap();
+    world.room.answer(CALLER, &sdp("0", CALLER), world.now).unwrap();
+    world.pass(ms(5_000));
+    world.say(CALLER, 0, 1, &[9; 160]);
+    world.join();
+
+    for number in 0..100 {
+        world.pass(ms(20));
+        world.say(CALLER, 0, 300 + number, &[1; 160]);
+        world.say(CALLED, 8, 300 + number, &[0xaa; 160]);
+    }
+    world.room.close(world.now, &mut world.done);
+
+    assert_eq!(world.done.law, Some(Law::Mu));
+    assert_eq!(world.done.recorded.len(), 2 * 16_000);
+    assert_eq!(said(&world.done.recorded, 0), [(1, 2_000)]);
+    assert_eq!(said(&world.done.recorded, 1), [(0x80, 2_000)]);
+}
+
+#[test]
+fn what_is_keyed_while_keys_are_listened_to_is_not_recorded() {
+    let mut world = World::talking_in("0", "0");
+    world.room.record(world.now, &mut world.done).unwrap();
+    world.room.listen(CALLER, true).unwrap();
+    for (number, frame) in (0..).zip(tone::tone(&[770.0, 1336.0], 100).chunks(160)) {
+        world.pass(ms(20));
+        world.say(CALLER, 0, number, frame);
+    }
+
+    world.room.close(world.now, &mut world.done);
+
+    assert_eq!(world.told(), [Event::Digit(CALLER, '5')]);
+    assert_eq!(said(&world.done.recorded, 0), [(SILENT, 100)]);
+}
+
+#[test]
+fn a_stranger_is_not_recorded() {
+    let mut world = World::talking();
+    world.room.record(world.now, &mut world.done).unwrap();
+
+    for number in 0..50 {
+        world.pass(ms(20));
+        world.say(CALLER, 0, number, &[1; 160]);
+        world.say_from(at("198.51.100.66:4000"), CALLER, 0, number, &[2; 160]);
+    }
+    world.room.close(world.now, &mut world.done);
+
+    assert_eq!(said(&world.done.recorded, 0), [(1, 1_000)]);
+}
+
+#[test]
+fn sound_that_cannot_be_read_is_not_recorded_and_not_agreed_on_when_it_is_to_be() {
+    let mut world = World::talking_in("9", "9");
+    assert_eq!(world.room.record(world.now, &mut world.done), Err(MediaError::NotAcceptable));
+
+    let mut world = World::empty();
+    world.place(CALLER);
+    world.room.record(world.now, &mut world.done).unwrap();
+    assert_eq!(world.room.answer(CALLER, &sdp("9", CALLER), world.now), Err(MediaError::NotAcceptable));
+    let answer = world.room.answer(CALLER, &sdp("9 8", CALLER), world.now).unwrap();
+    assert_eq!(answer.media[0].codecs().collect::<Vec<_>>(), [(Codec::Pcma, 8)]);
 }
