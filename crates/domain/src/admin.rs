@@ -5,6 +5,7 @@ use crate::number::PhoneNumber;
 use crate::settings::{Hand, SettingRefused, Settings};
 use crate::store::{Change, Conflict, DirectoryConflict, DirectoryWrite, Outcome, StoreError};
 use crate::tenant::{ApiKey, Sid, Tenant};
+use crate::trunk::{Trunk, TrunkName};
 use crate::virtual_number::{Lending, VirtualNumber};
 use crate::{Ctx, Failure, refuse};
 
@@ -61,6 +62,16 @@ pub async fn remove_numbers(
     let remove =
         |number: &PhoneNumber| DirectoryWrite::RemoveNumber { tenant: tenant.clone(), number: *number };
     write(ctx, numbers.iter().map(remove).collect()).await
+}
+
+/// Makes a trunk, or changes the one of its name.
+pub async fn put_trunk(ctx: &Ctx<'_>, trunk: Trunk) -> Result<(), Failure<DirectoryConflict>> {
+    write(ctx, vec![DirectoryWrite::PutTrunk(trunk)]).await
+}
+
+/// Ends a trunk. Its calls go on.
+pub async fn remove_trunk(ctx: &Ctx<'_>, name: TrunkName) -> Result<(), Failure<DirectoryConflict>> {
+    write(ctx, vec![DirectoryWrite::RemoveTrunk(name)]).await
 }
 
 /// Changes settings, all or none of them; answers the settings as they are then. A tenant's own hand may not

@@ -359,6 +359,8 @@ impl Entries<'_> {
             DirectoryWrite::RemoveEndpoint(key) => {
                 self.add(Some(&key.tenant), "endpoint.removed", key.id.to_string());
             }
+            DirectoryWrite::PutTrunk(trunk) => self.add(None, "trunk.put", trunk.name.to_string()),
+            DirectoryWrite::RemoveTrunk(name) => self.add(None, "trunk.removed", name.to_string()),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::pin::Pin;
 use crate::receipt::Receipt;
 use crate::tenant::{ApiKey, Directory, Sid};
 use crate::time::Timestamp;
+use crate::trunk::{Trunk, TrunkName};
 use crate::virtual_number::{Lending, VirtualNumber};
 
 /// Keeps the truth. Every implementation passes the same contract suite.
@@ -432,6 +433,10 @@ pub enum DirectoryWrite {
     },
     /// The end of an endpoint; what is owed to it is given up.
     RemoveEndpoint(EndpointKey),
+    /// A trunk, in the place of the one of its name if there is one.
+    PutTrunk(Trunk),
+    /// The end of a trunk.
+    RemoveTrunk(TrunkName),
 }
 
 /// Which of a tenant's calls to give.
@@ -596,6 +601,9 @@ pub enum DirectoryConflict {
     /// The tenant has no such endpoint.
     #[error("the tenant has no such endpoint")]
     NoEndpoint,
+    /// There is no such trunk.
+    #[error("there is no trunk of this name")]
+    NoTrunk,
 }
 
 /// What to throw away.

@@ -8,6 +8,7 @@ use crate::endpoint::{self, Endpoint};
 use crate::number::PhoneNumber;
 use crate::settings::Settings;
 use crate::time::Timestamp;
+use crate::trunk::Trunk;
 use crate::virtual_number::{BadWord, Load, Pool};
 
 /// The name of a tenant: the account SID of the wire. 1 to 64 letters, digits, `_`, `-` or `.`.
@@ -97,6 +98,7 @@ pub struct Directory {
     keys: HashMap<String, ApiKey>,
     keys_of: BTreeMap<Sid, Vec<String>>,
     owners: HashMap<PhoneNumber, Sid>,
+    trunks: Vec<Trunk>,
 }
 
 impl Directory {
@@ -114,6 +116,17 @@ impl Directory {
             directory.keys.insert(key.id.clone(), key);
         }
         directory
+    }
+
+    /// The same directory with these trunks.
+    pub fn with_trunks(mut self, trunks: Vec<Trunk>) -> Directory {
+        self.trunks = trunks;
+        self
+    }
+
+    /// The ways to and from carriers, by name.
+    pub fn trunks(&self) -> &[Trunk] {
+        &self.trunks
     }
 
     /// Gives every virtual number the load that `load_of` has for it.

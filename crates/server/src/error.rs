@@ -71,7 +71,8 @@ fn explain(conflict: &DirectoryConflict) -> String {
         | DirectoryConflict::TooManyKeys
         | DirectoryConflict::NoKey
         | DirectoryConflict::TooManyEndpoints
-        | DirectoryConflict::NoEndpoint => conflict.to_string(),
+        | DirectoryConflict::NoEndpoint
+        | DirectoryConflict::NoTrunk => conflict.to_string(),
     }
 }
 
@@ -84,6 +85,7 @@ fn advice(conflict: &DirectoryConflict, tenant: &Sid) -> String {
         DirectoryConflict::TooManyEndpoints => {
             format!("`callveil endpoint remove --tenant {tenant} ENDPOINT` ends one")
         }
+        DirectoryConflict::NoTrunk => "`callveil trunk list` shows those there are".to_owned(),
         DirectoryConflict::NoEndpoint => {
             format!("`callveil endpoint list --tenant {tenant}` shows those there are")
         }

@@ -7,6 +7,7 @@ use callveil_domain::number::PhoneNumber;
 use callveil_domain::pin::Pin;
 use callveil_domain::store::ClaimKey;
 use callveil_domain::time::Timestamp;
+use callveil_domain::trunk::{Trunk, TrunkName};
 use callveil_domain::virtual_number::Lending;
 
 /// A column holds what no rule allows. Says which, never what.
@@ -23,6 +24,32 @@ pub(crate) fn number(digits: i64) -> Result<PhoneNumber, Garbled> {
 pub(crate) fn pin(value: i64) -> Result<Pin, Garbled> {
     let pin = u64::try_from(value).ok().and_then(|v| Pin::from_value(v).ok());
     pin.ok_or(Garbled("digits that are no pin"))
+}
+
+/// The trunks of what is said of them: name, setting and text, in the order of the names. What is not taken was
+/// written by a program with other rules: the setting's default holds, and without its bare bones there is no trunk.
+pub(crate) fn trunks(said: Vec<(String, String, String)>) -> Vec<Trunk> {
+    let mut trunks: Vec<Trunk> = Vec::new();
+    for (name, setting, value) in said {
+        let Some(name) = TrunkName::parse(&name) else { continue };
+        if trunks.last().is_none_or(|last| last.name != name) {
+            trunks.push(Trunk::new(name.clone()));
+        }
+        if let Some(trunk) = trunks.last_mut()
+            && trunk.set(&setting, &value).is_err()
+        {
+            tracing::error!(trunk = %name, %setting, "trunk {name} has a {setting} that is not taken: its default holds");
+        }
+    }
+    let complete = |trunk: Trunk| {
+        let name = trunk.name.clone();
+        let complete = trunk.complete();
+        if let Err(why) = &complete {
+            tracing::error!(trunk = %name, "trunk {name} is left out: {why}");
+        }
+        complete.ok()
+    };
+    trunks.into_iter().filter_map(complete).collect()
 }
 
 /// The code of a usage.

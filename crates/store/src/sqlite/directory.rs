@@ -9,6 +9,7 @@ use callveil_domain::settings::Settings;
 use callveil_domain::store::{Conflict, DirectoryConflict, DirectoryWrite};
 use callveil_domain::tenant::{ApiKey, Directory, LIVE_KEYS, Sid, Tenant};
 use callveil_domain::time::Timestamp;
+use callveil_domain::trunk::{Trunk, TrunkName};
 use callveil_domain::virtual_number::{
     FlowId, Lending, Load, NumberType, Pool, Pooled, Region, VirtualNumber,
 };
@@ -19,6 +20,7 @@ use super::facts::endpoint_id;
 use super::fault::Fault;
 use super::rows::{Cells, all, count, digits};
 use super::statements as sql;
+use crate::encoding;
 use crate::encoding::{lending, lending_code};
 
 /// The virtual numbers on which something is held, as found by a long read before the change that asks.
@@ -97,6 +99,11 @@ fn apply_one(
             tx.prepare_cached(sql::GIVE_UP_DELIVERIES)?.execute(given_up)?;
             Ok(())
         }
+        DirectoryWrite::PutTrunk(trunk) => put_trunk(tx, trunk),
+        DirectoryWrite::RemoveTrunk(name) => match forget_trunk(tx, name)? {
+            0 => Err(refused(DirectoryConflict::NoTrunk)),
+            _ => Ok(()),
+        },
     }
 }
 
@@ -221,6 +228,19 @@ fn put_number(tx: &Connection, tenant: &Sid, number: &VirtualNumber) -> Result<(
     one_row(tx.prepare_cached(sql::PUT_NUMBER)?, row, DirectoryConflict::OthersNumber(*number))
 }
 
+fn put_trunk(tx: &Connection, trunk: &Trunk) -> Result<(), Stop> {
+    forget_trunk(tx, &trunk.name)?;
+    let mut say = tx.prepare_cached(sql::SAY_OF_TRUNK)?;
+    for (setting, value) in trunk.said() {
+        say.execute(params![trunk.name.as_str(), setting, value])?;
+    }
+    Ok(())
+}
+
+fn forget_trunk(tx: &Connection, name: &TrunkName) -> Result<usize, Fault> {
+    Ok(tx.prepare_cached(sql::REMOVE_TRUNK)?.execute([name.as_str()])?)
+}
+
 fn remove_number(
     tx: &Connection,
     tenant: &Sid,
@@ -290,7 +310,8 @@ pub(super) fn read(db: &Connection) -> Result<Directory, Fault> {
     let tenants = all(&tx, sql::TENANTS, [], |row| Cells::from(row, 0).sid())?;
     let tenants: Result<Vec<Tenant>, Fault> = tenants.into_iter().map(|sid| tenant(&tx, sid)).collect();
     let keys = all(&tx, sql::LIVE_KEYS, [], api_key)?;
-    Ok(Directory::new(revision, tenants?, keys))
+    let said = all(&tx, sql::TRUNKS, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(Directory::new(revision, tenants?, keys).with_trunks(encoding::trunks(said)))
 }
 
 fn tenant(tx: &Connection, sid: Sid) -> Result<Tenant, Fault> {

@@ -337,6 +337,19 @@ statements! {
         values (?1)
         on conflict (tenant_sid) do nothing";
 
+    TRUNKS = "
+        select trunk_name, setting, value
+        from trunk
+        order by trunk_name, setting";
+
+    SAY_OF_TRUNK = "
+        insert into trunk (trunk_name, setting, value)
+        values (?1, ?2, ?3)";
+
+    REMOVE_TRUNK = "
+        delete from trunk
+        where trunk_name = ?1";
+
     SET_SETTING = "
         insert into setting (tenant_sid, name, value)
         values (?1, ?2, ?3)
@@ -833,7 +846,8 @@ mod tests {
 
     #[test]
     fn only_statements_that_must_go_through_a_whole_table_do_so() {
-        const WHOLE: &[&str] = &["LOADS", "NUMBERS_HELD", "TENANTS", "LIVE_KEYS", "FORGET_RECEIPTS"];
+        const WHOLE: &[&str] =
+            &["LOADS", "NUMBERS_HELD", "TENANTS", "LIVE_KEYS", "TRUNKS", "FORGET_RECEIPTS"];
         /// An index of a few rows, that stand open only for a while.
         const FEW: &[&str] = &["ORPHANED_CALLS", "UNSEALED_AUDIT"];
         const ONE_ROW: &[&str] =

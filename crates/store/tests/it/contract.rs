@@ -64,6 +64,7 @@ contract! {
             its_own_pins_take_no_room_even_when_they_cool,;
         directory:
             a_tenant_is_added_once,
+            a_trunk_is_kept_changed_and_removed,
             settings_are_kept_and_read_back,
             a_setting_may_rest_on_another,
             a_tenant_has_two_live_keys_at_most,

@@ -52,7 +52,7 @@ fn a_newer_schema_is_refused_with_what_to_do() {
 
     let error = refused(&place.database());
 
-    assert!(matches!(error, OpenError::NewerSchema { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 4, known: 3, .. }), "{error}");
     assert!(
         error.to_string().contains("use the version of callveil that wrote it, or a later one"),
         "{error}"

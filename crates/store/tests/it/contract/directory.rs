@@ -6,6 +6,7 @@ use callveil_domain::number::PhoneNumber;
 use callveil_domain::settings::Settings;
 use callveil_domain::store::{Change, Claim, ClaimKey, Conflict, DirectoryConflict, DirectoryWrite};
 use callveil_domain::tenant::{ApiKey, Sid};
+use callveil_domain::trunk::{Trunk, TrunkName};
 use callveil_domain::virtual_number::{FlowId, Lending, NumberType, Region, VirtualNumber};
 
 use crate::world::{World, acme, allocation, at, other, pin, put, vn};
@@ -36,6 +37,36 @@ pub async fn a_tenant_is_added_once(world: &World) {
     let directory = world.store.directory().await.unwrap();
     let sids: Vec<&str> = directory.tenants().map(|t| t.sid.as_str()).collect();
     assert_eq!(sids, ["Third_1.x", "acme", "other"]);
+}
+
+fn trunk(name: &str, settings: &[(&str, &str)]) -> Trunk {
+    let mut trunk = Trunk::new(TrunkName::parse(name).unwrap());
+    for (setting, value) in settings {
+        trunk.set(setting, value).unwrap();
+    }
+    trunk
+}
+
+pub async fn a_trunk_is_kept_changed_and_removed(world: &World) {
+    let second = trunk("second", &[("sources", "192.0.2.0/24"), ("calls", "30")]);
+    let login = [("targets", "sip.example.com"), ("user", "callveil"), ("password", "p=1, \u{e9}")];
+    let first = trunk("first", &login);
+    let changed =
+        trunk("second", &[("targets", "192.0.2.1:5080, [2001:db8::1]:5060"), ("dial_rules", "=99")]);
+
+    world.applied(write(DirectoryWrite::PutTrunk(second.clone()))).await;
+    let before = world.store.revision().await.unwrap();
+    world.applied(write(DirectoryWrite::PutTrunk(first.clone()))).await;
+    assert!(world.store.revision().await.unwrap() > before, "nodes are told");
+    assert_eq!(world.store.directory().await.unwrap().trunks(), [first.clone(), second]);
+
+    world.applied(write(DirectoryWrite::PutTrunk(changed.clone()))).await;
+    assert_eq!(world.store.directory().await.unwrap().trunks(), [first.clone(), changed.clone()]);
+
+    world.applied(write(DirectoryWrite::RemoveTrunk(first.name.clone()))).await;
+    assert_eq!(world.store.directory().await.unwrap().trunks(), [changed]);
+    let gone = refused(world, DirectoryWrite::RemoveTrunk(first.name)).await;
+    assert_eq!(gone, DirectoryConflict::NoTrunk);
 }
 
 fn set(tenant: Sid, name: &'static str, value: &str) -> DirectoryWrite {
