@@ -8,6 +8,9 @@ mod figures;
 mod load;
 mod markets;
 mod requests;
+mod ringing;
+mod signalling;
+mod sipp;
 mod world;
 
 use std::sync::Arc;
@@ -43,14 +46,27 @@ async fn main() -> anyhow::Result<()> {
         Some("calls") => calls().await,
         Some("growth") => growth().await,
         Some("markets") => markets(arguments.get(1).map_or(Ok(1), |scale| scale.parse())?),
-        Some(other) => bail!("'{other}' is none of http, calls, growth, markets"),
+        Some("signalling") => signalling::signalling(rounds(&arguments)?).await,
+        Some("steady") => signalling::steady().await,
+        Some("ringing") => ringing::ringing().await,
+        Some(other) => {
+            bail!("'{other}' is none of http, calls, growth, markets, signalling, steady, ringing")
+        }
         None => {
             http().await?;
             calls().await?;
             growth().await?;
-            markets(1)
+            markets(1)?;
+            signalling::signalling(ROUNDS).await?;
+            signalling::steady().await?;
+            ringing::ringing().await
         }
     }
+}
+
+/// The rounds that the second argument asks for.
+fn rounds(arguments: &[String]) -> anyhow::Result<u64> {
+    Ok(arguments.get(1).map_or(Ok(ROUNDS), |rounds| rounds.parse())?)
 }
 
 /// Create, read and update over HTTP with 100,000 live allocations, beside their ceilings.

@@ -75,20 +75,86 @@ impl World {
         self.directory.path().join("bench.db")
     }
 
+    /// The directory that holds the database.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Starts the real server on it.
     pub async fn serve(&self) -> anyhow::Result<Server> {
+        self.serve_with(&[]).await
+    }
+
+    /// Starts the real server on it, listening for calls, with a trunk that leads to `called`.
+    pub async fn serve_calls(&self, sip: SocketAddr, called: SocketAddr) -> anyhow::Result<Server> {
+        let added = self
+            .callveil()?
+            .args(["trunk", "add", "bench", "--source", "127.0.0.1/32", "--target", &called.to_string()])
+            .stdout(Stdio::null())
+            .status()
+            .context("adding the trunk")?;
+        if !added.success() {
+            bail!("the trunk was not added: {added}");
+        }
+        self.serve_with(&[("CALLVEIL_SIP_LISTEN", format!("udp:{sip}"))]).await
+    }
+
+    async fn serve_with(&self, more: &[(&str, String)]) -> anyhow::Result<Server> {
         let (http, metrics) = (free_port()?, free_port()?);
-        let child = Command::new(program("callveil")?)
+        let mut command = self.callveil()?;
+        command
             .arg("serve")
-            .env("CALLVEIL_DATABASE", format!("sqlite:{}", self.database().display()))
             .env("CALLVEIL_HTTP_LISTEN", http.to_string())
             .env("CALLVEIL_METRICS_LISTEN", metrics.to_string())
-            .env("CALLVEIL_LOG_LEVEL", "warn")
-            .stdout(Stdio::null())
-            .spawn()
-            .context("starting callveil")?;
-        Server::ready(child, http).await
+            .stdout(Stdio::null());
+        for (name, value) in more {
+            command.env(name, value);
+        }
+        Server::ready(command.spawn().context("starting callveil")?, http).await
     }
+
+    fn callveil(&self) -> anyhow::Result<Command> {
+        let mut command = Command::new(program("callveil")?);
+        command
+            .env("CALLVEIL_DATABASE", format!("sqlite:{}", self.database().display()))
+            .env("CALLVEIL_LOG_LEVEL", "warn");
+        Ok(command)
+    }
+
+    /// How many calls are on record as ended.
+    pub fn records(&self) -> anyhow::Result<u64> {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let db = rusqlite::Connection::open_with_flags(self.database(), flags)?;
+        let ended: i64 =
+            db.query_row("select count(*) from call where ended_at is not null", [], |row| row.get(0))?;
+        Ok(u64::try_from(ended)?)
+    }
+
+    /// Who may call whom: a pair for each of the allocations made first, at most 20,000.
+    pub async fn pairs(&self) -> anyhow::Result<Vec<Pair>> {
+        let store = open(&self.database())?;
+        let tenant = Sid::parse(TENANT)?;
+        let mut pairs = Vec::new();
+        for id in self.ids.iter().take(20_000) {
+            let allocation = store.allocation(&tenant, *id).await?.context("it was made")?;
+            pairs.push(Pair {
+                caller: allocation.parties.a.numbers[0].expose_digits(),
+                dialled: allocation.virtual_number.expose_digits(),
+                called: allocation.parties.b.numbers[0].expose_digits(),
+            });
+        }
+        Ok(pairs)
+    }
+}
+
+/// Somebody who may call, what is dialled, and whose telephone rings.
+pub struct Pair {
+    /// The digits of the caller's number.
+    pub caller: u64,
+    /// Of the virtual number.
+    pub dialled: u64,
+    /// Of the other party's number.
+    pub called: u64,
 }
 
 /// The virtual numbers of the pool.
@@ -190,6 +256,11 @@ impl Server {
             pause(Duration::from_millis(50)).await;
         }
         Err(anyhow!("the server did not answer within 30 s"))
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its resident memory in MiB.
