@@ -155,7 +155,7 @@ pub trait Store: Send + Sync {
     /// Deliveries of a tenant, those of the newest events first.
     async fn deliveries(&self, tenant: &Sid, wanted: DeliveryQuery) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Endpoints to which a delivery is due and not leased, at most `limit`.
+    /// Endpoints to which a delivery is due, at most `limit`. It may be one that waits for another of its line.
     async fn endpoints_due(&self, now: Timestamp, limit: usize) -> Result<Vec<EndpointKey>, StoreError>;
 
     /// Leases deliveries that are due, of each line only the first that is not settled.

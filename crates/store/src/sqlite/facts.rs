@@ -176,29 +176,82 @@ pub(super) struct Leased {
     pub(super) attempts: u32,
 }
 
+/// How many rows are looked at for one that may be leased, beyond the room that there is. More would hold up clients'
+/// changes, which wait behind; the next lease goes on where this one stopped.
+const LOOKED_AT: usize = 200;
+
 /// Leases what is due.
+///
+/// What is due but waits for another of its line is put off until that one is due, and so is not looked at again and
+/// again; when that one is settled, it is called back ([`settle`]).
 pub(super) fn lease(tx: &Connection, lease: &Lease) -> Result<Vec<Leased>, Fault> {
     let Lease { now, until, wanted } = lease;
     let mut leased = Vec::new();
-    for (EndpointKey { tenant, id }, room) in wanted {
-        let which = params![tenant.as_str(), id.as_str(), now.as_micros(), count(*room)];
-        let due = all(tx, sql::DUE_DELIVERIES, which, |row| {
-            let mut cells = Cells::from(row, 0);
-            Ok((EventId::from_bytes(cells.take()?), cells.take()?))
-        })?;
-        let mut statement = tx.prepare_cached(sql::LEASE_DELIVERY)?;
-        for (event, attempts) in due {
-            statement.execute(params![tenant.as_str(), event.as_bytes(), id.as_str(), until.as_micros()])?;
-            let key = DeliveryKey { tenant: tenant.clone(), event, endpoint: id.clone() };
-            leased.push(Leased { key, attempts });
+    for (endpoint, room) in wanted {
+        let most = leased.len() + room;
+        let which = params![
+            endpoint.tenant.as_str(),
+            endpoint.id.as_str(),
+            now.as_micros(),
+            count(room.saturating_add(LOOKED_AT)),
+        ];
+        let due: Vec<[u8; 16]> = all(tx, sql::DUE_LINES, which, |row| Cells::from(row, 0).take())?;
+        for line in due {
+            if leased.len() == most {
+                break;
+            }
+            let first = first_of_line(tx, endpoint, line)?;
+            if first.due_at > *now {
+                let put_off = params![
+                    endpoint.tenant.as_str(),
+                    endpoint.id.as_str(),
+                    line,
+                    now.as_micros(),
+                    first.due_at.as_micros(),
+                ];
+                tx.prepare_cached(sql::PUT_OFF_LINE)?.execute(put_off)?;
+                continue;
+            }
+            let taken = params![
+                endpoint.tenant.as_str(),
+                first.event.as_bytes(),
+                endpoint.id.as_str(),
+                until.as_micros(),
+            ];
+            tx.prepare_cached(sql::LEASE_DELIVERY)?.execute(taken)?;
+            let key = DeliveryKey {
+                tenant: endpoint.tenant.clone(),
+                event: first.event,
+                endpoint: endpoint.id.clone(),
+            };
+            leased.push(Leased { key, attempts: first.attempts });
         }
     }
     Ok(leased)
 }
 
+/// The first of a line that is owed still.
+struct First {
+    event: EventId,
+    attempts: u32,
+    due_at: Timestamp,
+}
+
+fn first_of_line(tx: &Connection, endpoint: &EndpointKey, line: [u8; 16]) -> Result<First, Fault> {
+    let which = params![endpoint.tenant.as_str(), endpoint.id.as_str(), line];
+    let found = first(tx, sql::FIRST_OF_LINE, which, |row| {
+        let mut cells = Cells::from(row, 0);
+        Ok(First {
+            event: EventId::from_bytes(cells.take()?),
+            attempts: cells.take()?,
+            due_at: cells.moment()?,
+        })
+    })?;
+    found.ok_or(Fault::Row("a line without what is owed of it"))
+}
+
 /// Keeps what became of leased deliveries.
 pub(super) fn settle(tx: &Connection, now: Timestamp, settled: &[Settled]) -> Result<(), Fault> {
-    let mut statement = tx.prepare_cached(sql::SETTLE_DELIVERY)?;
     for Settled { key, leased_until, result } in settled {
         let (state, tried, due_at, status, why) = match result {
             Settlement::Delivered { status } => (DeliveryState::Delivered, 1, now, Some(*status), None),
@@ -206,7 +259,7 @@ pub(super) fn settle(tx: &Connection, now: Timestamp, settled: &[Settled]) -> Re
             Settlement::Dead { status, why } => (DeliveryState::Dead, 1, now, *status, Some(why)),
             Settlement::GivenBack => (DeliveryState::Pending, 0, now, None, None),
         };
-        statement.execute(params![
+        let kept = tx.prepare_cached(sql::SETTLE_DELIVERY)?.execute(params![
             key.tenant.as_str(),
             key.event.as_bytes(),
             key.endpoint.as_str(),
@@ -217,6 +270,11 @@ pub(super) fn settle(tx: &Connection, now: Timestamp, settled: &[Settled]) -> Re
             status,
             why,
         ])?;
+        if kept == 1 && state != DeliveryState::Pending {
+            let of =
+                params![key.tenant.as_str(), key.event.as_bytes(), key.endpoint.as_str(), now.as_micros()];
+            tx.prepare_cached(sql::CALL_NEXT_OF_LINE)?.execute(of)?;
+        }
     }
     Ok(())
 }

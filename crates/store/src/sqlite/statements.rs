@@ -582,23 +582,59 @@ statements! {
         order by tenant_sid, endpoint_id, due_at
         limit 1";
 
-    DUE_DELIVERIES = "
-        select event_id, attempts
-        from delivery as d
-        where d.state = 0
-            and d.tenant_sid = ?1
-            and d.endpoint_id = ?2
-            and d.due_at <= ?3
-            and not exists (
-                select 1
-                from delivery as earlier
-                where earlier.state = 0
-                    and earlier.tenant_sid = d.tenant_sid
-                    and earlier.endpoint_id = d.endpoint_id
-                    and earlier.line = d.line
-                    and earlier.sequence < d.sequence)
-        order by d.due_at
+    /// The lines of what is due, some of them several times.
+    DUE_LINES = "
+        select line
+        from delivery
+        where state = 0
+            and tenant_sid = ?1
+            and endpoint_id = ?2
+            and due_at <= ?3
+        order by due_at
         limit ?4";
+
+    FIRST_OF_LINE = "
+        select event_id, attempts, due_at
+        from delivery
+        where state = 0
+            and tenant_sid = ?1
+            and endpoint_id = ?2
+            and line = ?3
+        order by sequence
+        limit 1";
+
+    /// What is due waits until the first of its line is.
+    PUT_OFF_LINE = "
+        update delivery
+        set due_at = ?5
+        where state = 0
+            and tenant_sid = ?1
+            and endpoint_id = ?2
+            and line = ?3
+            and due_at <= ?4";
+
+    /// The next of a line is due once the one before it is settled; unless it was tried itself, and has its own time.
+    CALL_NEXT_OF_LINE = "
+        update delivery
+        set due_at = ?4
+        where tenant_sid = ?1
+            and endpoint_id = ?3
+            and state = 0
+            and attempts = 0
+            and due_at > ?4
+            and event_id = (
+                select later.event_id
+                from delivery as settled
+                join delivery as later
+                    on later.state = 0
+                    and later.tenant_sid = settled.tenant_sid
+                    and later.endpoint_id = settled.endpoint_id
+                    and later.line = settled.line
+                where settled.tenant_sid = ?1
+                    and settled.event_id = ?2
+                    and settled.endpoint_id = ?3
+                order by later.sequence
+                limit 1)";
 
     LEASE_DELIVERY = "
         update delivery

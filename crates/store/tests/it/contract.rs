@@ -1,10 +1,13 @@
 //! The contract of storage, case by case.
 
 mod allocations;
+mod audit;
 mod calls;
 mod claims;
+mod deliveries;
 mod directory;
 mod guards;
+mod happenings;
 mod receipts;
 mod tidying;
 mod whole_changes;
@@ -100,5 +103,34 @@ contract! {
             an_empty_change_keeps_its_moment,
             the_latest_moment_never_goes_back,
             nothing_is_damaged,;
+        happenings:
+            a_call_reads_back_as_it_was_kept,
+            a_call_moves_on_until_it_has_ended,
+            calls_are_found_newest_first_by_what_they_are,
+            the_calls_of_a_dead_node_are_orphans,
+            a_node_is_told_which_calls_to_hang_up,
+            every_kind_of_event_reads_back_as_it_was_owed,
+            an_event_is_owed_once,
+            events_are_found_in_both_orders_by_what_they_are,
+            a_name_that_needs_care_reads_back,;
+        deliveries:
+            an_endpoint_reads_back_as_it_was_put,
+            a_tenant_has_so_many_endpoints_at_most,
+            a_setting_is_an_endpoint_with_a_row_of_its_own,
+            only_endpoints_that_are_there_are_changed,
+            a_line_is_delivered_in_its_order,
+            a_lease_ends_with_its_time,
+            what_became_of_a_try_is_kept,
+            what_was_settled_can_be_owed_again,
+            deliveries_are_found_by_what_they_are,
+            what_is_owed_to_a_removed_endpoint_is_given_up,
+            old_events_go_once_nothing_of_them_is_owed,;
+        audit:
+            an_entry_tells_who_did_what_in_answer_to_what,
+            a_sealed_chain_holds,
+            two_sealers_do_not_both_have_their_way,
+            an_old_beginning_of_the_chain_is_thrown_away,
+            a_chain_sealed_otherwise_does_not_hold,
+            every_change_of_the_directory_has_its_entry,;
     }
 }

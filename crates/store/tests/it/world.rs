@@ -26,6 +26,8 @@ use tempfile::TempDir;
 /// A store in which the tenant `acme` has the virtual numbers 1 to 9, and the tenant `other` none.
 pub struct World {
     pub store: Arc<dyn Store>,
+    /// Whether the store judges nodes by a clock of its own.
+    pub has_own_clock: bool,
     _files: TempDir,
 }
 
@@ -38,7 +40,7 @@ pub fn quick_directory() -> TempDir {
 pub async fn sqlite() -> World {
     let files = quick_directory();
     let store = SqliteStore::open(&files.path().join("callveil.db"), Mode::Serve).unwrap();
-    let world = World { store: Arc::new(store), _files: files };
+    let world = World { store: Arc::new(store), has_own_clock: false, _files: files };
     furnish(world.store.as_ref(), 9).await;
     world
 }
@@ -70,6 +72,18 @@ impl World {
             Outcome::Refused(conflict) => conflict,
             Outcome::Applied => panic!("the change fits"),
         }
+    }
+
+    /// Waits until something is so.
+    #[expect(clippy::disallowed_methods, reason = "a store tells nobody when it has changed its mind")]
+    pub async fn wait_until(&self, holds: impl AsyncFn() -> bool) {
+        for _ in 0..300 {
+            if holds().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("it was not so for 30 seconds");
     }
 
     /// Lends what the allocation says, and answers with it.

@@ -8,7 +8,7 @@ use callveil_domain::time::Timestamp;
 use super::receipts::{keep, receipt};
 use crate::world::{World, acme, allocation, at, end, vn};
 
-fn all_before(moment: Timestamp, step: usize) -> Tidy {
+pub fn all_before(moment: Timestamp, step: usize) -> Tidy {
     Tidy {
         claims_before: moment,
         allocations_before: moment,
