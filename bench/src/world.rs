@@ -96,7 +96,7 @@ impl World {
         if !added.success() {
             bail!("the trunk was not added: {added}");
         }
-        self.serve_with(&[("CALLVEIL_SIP_LISTEN", format!("udp:{sip}"))]).await
+        self.serve_with(&[("CALLVEIL_SIP_LISTEN", sip.to_string())]).await
     }
 
     async fn serve_with(&self, more: &[(&str, String)]) -> anyhow::Result<Server> {
@@ -106,6 +106,7 @@ impl World {
             .arg("serve")
             .env("CALLVEIL_HTTP_LISTEN", http.to_string())
             .env("CALLVEIL_METRICS_LISTEN", metrics.to_string())
+            .env("CALLVEIL_SIP_LISTEN", "none")
             .stdout(Stdio::null());
         for (name, value) in more {
             command.env(name, value);

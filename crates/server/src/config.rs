@@ -10,12 +10,13 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use values::{Database, Length, Listen, LogFilter, LogFormat};
-pub use written::{Written, WrittenHttp, WrittenLog, WrittenMetrics};
+pub use values::{Database, Length, List, Listen, LogFilter, LogFormat};
+pub use written::{Written, WrittenHttp, WrittenLog, WrittenMetrics, WrittenSip};
 
 use written::BadVariable;
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub receipt_memory: Duration,
     /// The API's listener.
     pub http: Http,
+    /// Where calls come in.
+    pub sip: Sip,
     /// Where the metrics are served.
     pub metrics_listen: Listen,
     /// What is logged, and how.
@@ -54,6 +57,15 @@ pub struct Http {
     pub body_limit: NonZeroUsize,
     pub header_timeout: Duration,
     pub request_timeout: Duration,
+    pub drain_timeout: Duration,
+}
+
+/// Where calls come in, and how many.
+#[derive(Clone, Debug)]
+pub struct Sip {
+    pub listen: List<Listen>,
+    pub public: List<IpAddr>,
+    pub calls: NonZeroUsize,
     pub drain_timeout: Duration,
 }
 
@@ -116,6 +128,12 @@ impl Config {
                 header_timeout: last.of("http.header_timeout", |w| w.http.header_timeout).into(),
                 request_timeout: last.of("http.request_timeout", |w| w.http.request_timeout).into(),
                 drain_timeout: last.of("http.drain_timeout", |w| w.http.drain_timeout).into(),
+            },
+            sip: Sip {
+                listen: last.of("sip.listen", |w| w.sip.listen.clone()),
+                public: last.of("sip.public", |w| w.sip.public.clone()),
+                calls: last.of("sip.calls", |w| w.sip.calls),
+                drain_timeout: last.of("sip.drain_timeout", |w| w.sip.drain_timeout).into(),
             },
             metrics_listen: last.of("metrics.listen", |w| w.metrics.listen),
             log: Log {
@@ -216,6 +234,10 @@ mod tests {
                 ("http.header_timeout", "5s"),
                 ("http.request_timeout", "30s"),
                 ("http.drain_timeout", "30s"),
+                ("sip.listen", "127.0.0.1:5060"),
+                ("sip.public", "none"),
+                ("sip.calls", "10000"),
+                ("sip.drain_timeout", "10m"),
                 ("metrics.listen", "127.0.0.1:9090"),
                 ("log.level", "info"),
                 ("log.format", "auto"),
@@ -269,6 +291,7 @@ mod tests {
         check("retention = \"forever\"", "line 1, column 13", "a positive whole number and a unit");
         check("database = \"postgres://db/callveil\"", "line 1, column 12", "not in this release");
         check("database = \"callveil.db\"", "line 1, column 12", "sqlite:callveil.db");
+        check("[sip]\nlisten = [\"5060\"]", "line 2, column 10", "127.0.0.1:5060");
         check("[metrics]\nlisten = \"9090\"", "line 2, column 10", "127.0.0.1:9090");
         check("[log]\nlevel = \"inf\"", "line 2, column 9", "off, error, warn, info, debug or trace");
         check("[http]\nconnections = 0", "line 2, column 15", "nonzero");

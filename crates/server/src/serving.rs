@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod listener;
 mod signals;
+mod telephone;
 mod workers;
 
 use std::net::SocketAddr;
@@ -21,12 +22,14 @@ use crate::installation::Installation;
 
 use listener::Limits;
 use signals::Signals;
+use telephone::Telephone;
 
 /// Where a server really listens: a configured port 0 is another one by then.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Addresses {
     pub http: SocketAddr,
     pub metrics: SocketAddr,
+    pub sip: Vec<SocketAddr>,
 }
 
 /// How a server ended.
@@ -58,7 +61,9 @@ pub async fn serve(
     // 1. Take both addresses before anything is promised.
     let http = bind(config.http.listen, "CALLVEIL_HTTP_LISTEN").await?;
     let metrics = bind(config.metrics_listen, "CALLVEIL_METRICS_LISTEN").await?;
-    let addresses = Addresses { http: address(&http)?, metrics: address(&metrics)? };
+    let telephone = Telephone::start(&at, config).await?;
+    let addresses =
+        Addresses { http: address(&http)?, metrics: address(&metrics)?, sip: telephone.addresses() };
     let mut signals = Signals::listen()?;
     allow_open_files(u64::from(config.http.connections.get()));
 
@@ -79,20 +84,27 @@ pub async fn serve(
         signal = signals.next() => signal,
         _ = &mut answering => return Err(CommandError::new("serving", "the listener ended by a defect")),
     };
-    tracing::info!(signal, "{signal}: finishing the requests in flight");
+    tracing::info!(signal, "{signal}: finishing the requests and calls in flight");
     state.drain();
     phase.send_replace(Phase::Draining);
+    telephone.drain();
 
     // 4. Until all is finished, the second signal, or the time that was given.
     let finished = tokio::select! {
-        finished = timeout(config.http.drain_timeout, &mut answering) => finished.is_ok(),
+        (answered, hung_up) = async {
+            tokio::join!(
+                timeout(config.http.drain_timeout, &mut answering),
+                timeout(config.sip.drain_timeout, telephone.idle()),
+            )
+        } => answered.is_ok() && hung_up.is_ok(),
         _ = signals.next() => false,
     };
+    telephone.stop().await;
     if finished {
-        tracing::info!("all requests are finished");
+        tracing::info!("all requests are finished, and all calls");
         Ok(End::Finished)
     } else {
-        tracing::warn!("the requests in flight are cut off");
+        tracing::warn!("the requests and calls in flight are cut off");
         Ok(End::CutOff)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -51,6 +51,8 @@ fn look_at(config: &Config) -> Vec<Point> {
     points.push(disk(path));
     points.extend(database(path));
     points.push(listener("API listener", config.http.listen, LIVE, "CALLVEIL_HTTP_LISTEN"));
+    let runs = is_callveil(config.http.listen, LIVE);
+    points.extend(config.sip.listen.values().iter().map(|listen| sip_listener(*listen, runs)));
     points.push(listener("metrics listener", config.metrics_listen, METRICS, "CALLVEIL_METRICS_LISTEN"));
     points
 }
@@ -169,6 +171,23 @@ fn listener(name: &'static str, listen: Listen, ours: Sign, variable: &str) -> P
             name,
             format!("{listen} cannot be listened on: {error}"),
             format!("stop what uses it, or name another with {variable}=ADDRESS:PORT"),
+        ),
+    }
+}
+
+/// SIP answers nobody but trunks, so that a running server is recognised by its API.
+fn sip_listener(listen: Listen, runs: bool) -> Point {
+    let name = "SIP listener";
+    let bound = UdpSocket::bind(listen.address()).map(drop);
+    match bound.and_then(|()| TcpListener::bind(listen.address()).map(drop)) {
+        Ok(()) => Point::ok(name, format!("{listen} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse && runs => {
+            Point::ok(name, format!("{listen} is in use, and a callveil runs"))
+        }
+        Err(error) => Point::failure(
+            name,
+            format!("{listen} cannot be listened on: {error}"),
+            "stop what uses it, or name others with CALLVEIL_SIP_LISTEN=ADDRESS:PORT,... (none takes no calls)",
         ),
     }
 }

@@ -68,6 +68,7 @@ struct Started {
     api: String,
     docs: String,
     metrics: String,
+    sip: Vec<String>,
     database: String,
     #[serde(skip)]
     tenants: usize,
@@ -86,6 +87,7 @@ impl Started {
             api: url(addresses.http, ""),
             docs: url(addresses.http, "/docs"),
             metrics: url(addresses.metrics, "/metrics"),
+            sip: addresses.sip.iter().map(SocketAddr::to_string).collect(),
             database: config.database.to_string(),
             tenants: directory.tenants().count(),
             numbers: directory.tenants().map(|tenant| tenant.pool.numbers().len()).sum(),
@@ -96,11 +98,14 @@ impl Started {
 
 impl fmt::Display for Started {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Started { version, api, docs, metrics, database, tenants, numbers, demo } = self;
+        let Started { version, api, docs, metrics, sip, database, tenants, numbers, demo } = self;
         writeln!(f, "callveil {version}")?;
         writeln!(f, "  API       {api}/v1/tenants/<sid>/greenvn")?;
         writeln!(f, "  Docs      {docs}")?;
         writeln!(f, "  Metrics   {metrics}")?;
+        if !sip.is_empty() {
+            writeln!(f, "  Calls     sip: {} (UDP and TCP)", sip.join(", "))?;
+        }
         writeln!(f, "  Database  {database} (tenants: {tenants}, virtual numbers: {numbers})")?;
         if *tenants == 0 {
             writeln!(f, "  Next      `callveil tenant create SID` makes the first tenant")?;

@@ -77,6 +77,58 @@ impl fmt::Display for Listen {
     }
 }
 
+/// Several values, written one after the other with commas, or as a list in a file; `none` is none of them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Listed", bound(deserialize = "T: FromStr<Err: fmt::Display>"))]
+pub struct List<T>(Vec<T>);
+
+impl<T> List<T> {
+    /// The values, in their order.
+    pub fn values(&self) -> &[T] {
+        &self.0
+    }
+}
+
+/// How a list may stand in a file.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Listed {
+    Text(String),
+    Texts(Vec<String>),
+}
+
+impl<T: FromStr<Err: fmt::Display>> TryFrom<Listed> for List<T> {
+    type Error = BadValue;
+
+    fn try_from(listed: Listed) -> Result<List<T>, BadValue> {
+        match listed {
+            Listed::Text(text) => text.parse(),
+            Listed::Texts(texts) => texts.join(",").parse(),
+        }
+    }
+}
+
+impl<T: FromStr<Err: fmt::Display>> FromStr for List<T> {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<List<T>, BadValue> {
+        if matches!(text.trim(), "" | "none") {
+            return Ok(List(Vec::new()));
+        }
+        let value = |part: &str| part.trim().parse().map_err(|why: T::Err| BadValue(why.to_string()));
+        text.split(',').map(value).collect::<Result<_, _>>().map(List)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for List<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [] => f.write_str("none"),
+            values => f.write_str(&values.iter().map(T::to_string).collect::<Vec<_>>().join(", ")),
+        }
+    }
+}
+
 /// A length of time, written as a whole number and a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]

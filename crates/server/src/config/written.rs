@@ -1,12 +1,13 @@
 //! One layer of configuration, as somebody wrote it: every key may be missing.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::values::{Database, Length, Listen, LogFilter, LogFormat};
+use super::values::{Database, Length, List, Listen, LogFilter, LogFormat};
 
 /// What one layer says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -17,6 +18,7 @@ pub struct Written {
     pub claim_memory: Option<Length>,
     pub receipt_memory: Option<Length>,
     pub http: WrittenHttp,
+    pub sip: WrittenSip,
     pub metrics: WrittenMetrics,
     pub log: WrittenLog,
 }
@@ -30,6 +32,15 @@ pub struct WrittenHttp {
     pub body_limit: Option<NonZeroUsize>,
     pub header_timeout: Option<Length>,
     pub request_timeout: Option<Length>,
+    pub drain_timeout: Option<Length>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenSip {
+    pub listen: Option<List<Listen>>,
+    pub public: Option<List<IpAddr>>,
+    pub calls: Option<NonZeroUsize>,
     pub drain_timeout: Option<Length>,
 }
 
@@ -63,6 +74,12 @@ impl Written {
                 header_timeout: read.value("CALLVEIL_HTTP_HEADER_TIMEOUT")?,
                 request_timeout: read.value("CALLVEIL_HTTP_REQUEST_TIMEOUT")?,
                 drain_timeout: read.value("CALLVEIL_HTTP_DRAIN_TIMEOUT")?,
+            },
+            sip: WrittenSip {
+                listen: read.value("CALLVEIL_SIP_LISTEN")?,
+                public: read.value("CALLVEIL_SIP_PUBLIC")?,
+                calls: read.value("CALLVEIL_SIP_CALLS")?,
+                drain_timeout: read.value("CALLVEIL_SIP_DRAIN_TIMEOUT")?,
             },
             metrics: WrittenMetrics { listen: read.value("CALLVEIL_METRICS_LISTEN")? },
             log: WrittenLog {

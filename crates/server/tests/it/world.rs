@@ -57,6 +57,7 @@ impl World {
             .env("CALLVEIL_DATABASE", format!("sqlite:{}", self.database.display()))
             .env("CALLVEIL_HTTP_LISTEN", "127.0.0.1:0")
             .env("CALLVEIL_METRICS_LISTEN", "127.0.0.1:0")
+            .env("CALLVEIL_SIP_LISTEN", "127.0.0.1:0")
             .stdin(Stdio::null());
         command
     }

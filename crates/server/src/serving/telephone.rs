@@ -1,0 +1,137 @@
+//! The telephone side of a server: SIP, sound, and the switchboard between them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use callveil_domain::live::NodeId;
+use callveil_domain::node::Node;
+use callveil_voice::driver::Switchboard;
+use callveil_voice::leg::Port;
+use callveil_voice::media::relay::{self, Relay};
+use callveil_voice::media::stream::Sources;
+use callveil_voice::sip::{self, Sip, StartError};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::clock::{generator, randomness};
+use crate::config::{Config, Listen};
+use crate::error::CommandError;
+use crate::installation::Installation;
+
+/// How often requests to hang up are looked for, while calls go on.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long the ends of calls that are cut off are waited for: their telephones are told, and they are written down.
+const CUTTING_OFF: Duration = Duration::from_secs(5);
+
+/// The telephone side, while it runs.
+pub struct Telephone {
+    /// `None` where no address takes calls.
+    line: Option<Line>,
+}
+
+struct Line {
+    sip: Sip,
+    board: Arc<Switchboard>,
+    _work: JoinSet<()>,
+}
+
+impl Telephone {
+    /// Listens for calls, if the configuration names an address for them.
+    pub async fn start(at: &Installation, config: &Config) -> Result<Telephone, CommandError> {
+        let listen: Vec<SocketAddr> =
+            config.sip.listen.values().iter().map(|l| Listen::address(*l)).collect();
+        if listen.is_empty() {
+            return Ok(Telephone { line: None });
+        }
+        let settings = sip::Settings {
+            listen,
+            public: config.sip.public.values().to_vec(),
+            calls: config.sip.calls.get(),
+            retry_after: RETRY_AFTER,
+        };
+        let started = sip::start(settings, Vec::new(), randomness()).await;
+        let (sip, invitations) = started.map_err(|e| not_listening(&e))?;
+
+        let id = NodeId::new(at.node.now(), &mut generator());
+        let engine = Relay::new(sound(&sip), Box::new(generator()));
+        let port: Arc<dyn Port> = Arc::new(sip.clone());
+        let board = Switchboard::new(Arc::clone(&at.node), id, port, Arc::new(engine));
+        let mut work = JoinSet::new();
+        work.spawn(Arc::clone(&board).serve(invitations));
+        work.spawn(hang_up_on_request(Arc::clone(&at.node), id, Arc::clone(&board)));
+        Ok(Telephone { line: Some(Line { sip, board, _work: work }) })
+    }
+
+    /// Where calls really come in.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.line.as_ref().map(|line| line.sip.addresses()).unwrap_or_default()
+    }
+
+    /// Takes no new calls from here on.
+    pub fn drain(&self) {
+        if let Some(line) = &self.line {
+            line.sip.drain();
+        }
+    }
+
+    /// Waits until no call goes on.
+    pub async fn idle(&self) {
+        if let Some(line) = &self.line {
+            line.board.idle().await;
+        }
+    }
+
+    /// Ends the calls that go on, and then SIP.
+    pub async fn stop(self) {
+        let Some(line) = self.line else { return };
+        line.board.hang_up_all();
+        if timeout(CUTTING_OFF, line.board.idle()).await.is_err() {
+            tracing::warn!(
+                calls = line.board.calls(),
+                "some calls are cut off before their telephones answered"
+            );
+        }
+        line.sip.stop();
+    }
+}
+
+/// After how many seconds a carrier that is told 503 may come again.
+const RETRY_AFTER: u32 = 5;
+
+fn not_listening(error: &StartError) -> CommandError {
+    CommandError::new("listening for calls", error.to_string())
+        .fix("stop what uses the address, or name others with CALLVEIL_SIP_LISTEN=ADDRESS:PORT,...")
+}
+
+/// Sound comes in where calls do.
+fn sound(sip: &Sip) -> relay::Config {
+    let mut addresses: Vec<IpAddr> = sip.addresses().iter().map(SocketAddr::ip).collect();
+    addresses.dedup();
+    relay::Config {
+        addresses: addresses.into_iter().map(relay::Address::plain).collect(),
+        ports: None,
+        sources: Sources::default(),
+        silence: SILENCE,
+    }
+}
+
+/// How long a leg may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Ends the calls that somebody has asked to end, by whichever node.
+async fn hang_up_on_request(node: Arc<Node>, id: NodeId, board: Arc<Switchboard>) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        if board.calls() == 0 {
+            continue;
+        }
+        // A store that cannot be read is told of by those who need it more.
+        for call in node.store().hangups(id).await.unwrap_or_default() {
+            board.hang_up(call);
+        }
+    }
+}
