@@ -84,7 +84,7 @@ pub async fn serve(
         signal = signals.next() => signal,
         _ = &mut answering => return Err(CommandError::new("serving", "the listener ended by a defect")),
     };
-    tracing::info!(signal, "{signal}: finishing the requests and calls in flight");
+    tracing::info!(signal, "{signal}: finishing the requests in flight, and the calls");
     state.drain();
     phase.send_replace(Phase::Draining);
     telephone.drain();

@@ -8,6 +8,7 @@ use callveil_domain::live::NodeId;
 use callveil_domain::node::Node;
 use callveil_voice::driver::Switchboard;
 use callveil_voice::leg::Port;
+use callveil_voice::media::prompt::Prompts;
 use callveil_voice::media::relay::{self, Relay};
 use callveil_voice::media::stream::Sources;
 use callveil_voice::sip::{self, Sip, StartError};
@@ -19,7 +20,7 @@ use crate::config::{Config, Listen};
 use crate::error::CommandError;
 use crate::installation::Installation;
 
-/// How often requests to hang up are looked for, while calls go on.
+/// How often trunks are looked at, and requests to hang up while calls go on.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// How long the ends of calls that are cut off are waited for: their telephones are told, and they are written down.
@@ -51,7 +52,8 @@ impl Telephone {
             calls: config.sip.calls.get(),
             retry_after: RETRY_AFTER,
         };
-        let started = sip::start(settings, Vec::new(), randomness()).await;
+        let directory = at.node.directory();
+        let started = sip::start(settings, directory.trunks().to_vec(), randomness()).await;
         let (sip, invitations) = started.map_err(|e| not_listening(&e))?;
 
         let id = NodeId::new(at.node.now(), &mut generator());
@@ -61,6 +63,7 @@ impl Telephone {
         let mut work = JoinSet::new();
         work.spawn(Arc::clone(&board).serve(invitations));
         work.spawn(hang_up_on_request(Arc::clone(&at.node), id, Arc::clone(&board)));
+        work.spawn(follow_trunks(Arc::clone(&at.node), directory.revision, sip.clone()));
         Ok(Telephone { line: Some(Line { sip, board, _work: work }) })
     }
 
@@ -114,11 +117,26 @@ fn sound(sip: &Sip) -> relay::Config {
         ports: None,
         sources: Sources::default(),
         silence: SILENCE,
+        prompts: Prompts::default(),
+        recorder: None,
     }
 }
 
 /// How long a leg may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// Takes up the trunks as they change.
+async fn follow_trunks(node: Arc<Node>, mut known: u64, sip: Sip) {
+    let mut looks = interval(LOOK);
+    loop {
+        looks.tick().await;
+        let directory = node.directory();
+        if directory.revision != known {
+            known = directory.revision;
+            sip.adopt(directory.trunks().to_vec());
+        }
+    }
+}
 
 /// Ends the calls that somebody has asked to end, by whichever node.
 async fn hang_up_on_request(node: Arc<Node>, id: NodeId, board: Arc<Switchboard>) {
