@@ -88,7 +88,8 @@ impl Past {
         self.last_use(number).is_none_or(|until| until <= self.now)
     }
 
-    fn in_use(&self) -> usize {
+    /// How many virtual numbers the parties' numbers hold.
+    pub(crate) fn in_use(&self) -> usize {
         self.last_use.iter().filter(|(_, until)| *until > self.now).count()
     }
 }

@@ -17,6 +17,7 @@ pub mod choice;
 pub mod country;
 pub mod delivery;
 pub mod endpoint;
+pub mod erasure;
 pub mod event;
 pub mod live;
 pub mod node;

@@ -25,7 +25,7 @@ pub const BEAT: Duration = Duration::from_secs(3);
 pub const LEASE: Duration = Duration::from_secs(15);
 
 /// How many records are ended in one round.
-const BATCH: usize = 200;
+const BATCH: usize = 500;
 
 /// Names a node, anew at each start: a UUIDv7.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

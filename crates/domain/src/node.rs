@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::audit::Origin;
+use crate::live::NodeId;
 use crate::number::PhoneNumber;
 use crate::store::{Store, StoreError};
 use crate::tenant::Directory;
@@ -16,6 +17,7 @@ pub type Randomness = Arc<dyn Fn() -> Box<Chance> + Send + Sync>;
 
 /// A running node.
 pub struct Node {
+    id: NodeId,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     randomness: Randomness,
@@ -32,7 +34,13 @@ impl Node {
         let loads: HashMap<PhoneNumber, u32> = store.loads().await?.into_iter().collect();
         let mut directory = store.directory().await?;
         directory.adopt_loads(&|number| Load::of(loads.get(&number).copied().unwrap_or(0)));
-        Ok(Node { store, clock, randomness, directory: RwLock::new(Arc::new(directory)) })
+        let id = NodeId::new(clock.now(), &mut *randomness());
+        Ok(Node { id, store, clock, randomness, directory: RwLock::new(Arc::new(directory)) })
+    }
+
+    /// Its name, a new one at each start.
+    pub fn id(&self) -> NodeId {
+        self.id
     }
 
     /// The store.

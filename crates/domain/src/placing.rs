@@ -2,6 +2,7 @@
 
 use crate::allocation::{AllocationId, Parties};
 use crate::choice::{self, Past, Shortage, Wanted};
+use crate::event::{self, Fact, NumberLow};
 use crate::number::PhoneNumber;
 use crate::pin::{self, Pin};
 use crate::receipt::Warning;
@@ -70,6 +71,9 @@ pub(crate) async fn place(
         if !pins.is_empty() {
             change.guards.push(pin_room(tenant, virtual_number, allocation, pins.len()));
         }
+        if let Some(low) = low(tenant, &past) {
+            event::owe(&mut change, tenant, Fact::NumberLow(low));
+        }
         match ctx.commit(change).await? {
             Outcome::Applied => return Ok((virtual_number, warnings)),
             Outcome::Refused(
@@ -86,6 +90,15 @@ pub(crate) async fn place(
             ) => return refuse(NotPlaced::Conflict(conflict)),
         }
     }
+}
+
+/// Whether hardly any number is left for these parties once one more is lent to them: less than a tenth of those that
+/// are open.
+fn low(tenant: &Tenant, past: &Past) -> Option<NumberLow> {
+    let open = tenant.pool.open().values().map(Vec::len).sum::<usize>();
+    let free = open.saturating_sub(past.in_use() + 1);
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    (free.saturating_mul(10) < open).then(|| NumberLow { free: count(free), of: count(open) })
 }
 
 /// The guard that an allocation may have so many pins on a virtual number: what [`pin::has_room`] found still holds.

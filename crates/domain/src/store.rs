@@ -214,7 +214,7 @@ pub struct Change {
     pub seal: Option<Seal>,
     /// Rows whose content is replaced because a number was taken out of it. One that has moved on stays as it is.
     pub redact: Vec<Redaction>,
-    /// A number of which no claim and no kept answer is to remain.
+    /// A number of which no claim is to remain but those of allocations in which it stands, and no kept answer.
     pub forget: Option<PhoneNumber>,
 }
 

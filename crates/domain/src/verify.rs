@@ -82,7 +82,9 @@ fn check_alone(allocation: &Allocation, directory: &Directory, now: Timestamp, f
         }
     };
     let (a, b) = (allocation.party(Side::A), allocation.party(Side::B));
-    malformed(a.numbers.is_empty() || b.numbers.is_empty(), "a side has no number");
+    // From one that has ended, a number may have been erased.
+    let lent = matches!(allocation.standing, Standing::Lent { .. });
+    malformed(lent && (a.numbers.is_empty() || b.numbers.is_empty()), "a side has no number");
     let keys = allocation.keys();
     malformed(keys.windows(2).any(|pair| pair[0] == pair[1]), "a number or pin stands twice");
     malformed(allocation.version == 0, "the version is not a count");

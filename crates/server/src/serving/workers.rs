@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use callveil_domain::allocation::expire::expire_due;
 use callveil_domain::audit;
+use callveil_domain::live;
 use callveil_domain::node::Node;
 use callveil_domain::store::{StoreError, Tidied, Tidy, TidyTenant};
 use callveil_domain::tenant::Tenant;
@@ -27,6 +28,7 @@ pub fn start(node: &Arc<Node>, config: &Config) -> JoinSet<()> {
     let mut workers = JoinSet::new();
     workers.spawn(every(REFRESH, "renewing the directory", Arc::clone(node), renew));
     workers.spawn(every(UPKEEP, "writing down ends", Arc::clone(node), expire));
+    workers.spawn(every(live::BEAT, "telling that this node lives", Arc::clone(node), live));
     workers.spawn(every(UPKEEP, "sealing the audit", Arc::clone(node), seal));
     workers.spawn(every(UPKEEP, "tidying", Arc::clone(node), move |node| tidy(node, keep)));
     workers
@@ -39,6 +41,13 @@ async fn renew(node: Arc<Node>) -> Result<(), StoreError> {
 async fn expire(node: Arc<Node>) -> Result<(), StoreError> {
     while expire_due(&**node.store(), &node.directory(), node.now()).await? > 0 {}
     Ok(())
+}
+
+/// Tells that this node lives, and ends the calls of those that do not.
+async fn live(node: Arc<Node>) -> Result<(), StoreError> {
+    let (store, id, now) = (&**node.store(), node.id(), node.now());
+    live::beat(store, id, now).await?;
+    live::interrupt_the_dead(store, &node.directory(), id, now).await.map(drop)
 }
 
 async fn seal(node: Arc<Node>) -> Result<(), StoreError> {

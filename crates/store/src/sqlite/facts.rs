@@ -158,7 +158,8 @@ pub(super) fn redact(tx: &Connection, redaction: &Redaction) -> Result<(), Stop>
 
 /// Throws away the claims of a number and the answers in which it stands.
 pub(super) fn forget(tx: &Connection, number: PhoneNumber) -> Result<(), Stop> {
-    tx.prepare_cached(sql::FORGET_CLAIMS)?.execute([digits(number)])?;
+    let in_lists = format!(",{},", number.expose_digits());
+    tx.prepare_cached(sql::FORGET_CLAIMS)?.execute(params![digits(number), in_lists])?;
     tx.prepare_cached(sql::FORGET_RECEIPTS)?.execute([number.expose_digits().to_string()])?;
     Ok(())
 }

@@ -8,6 +8,7 @@ mod deliveries;
 mod directory;
 mod guards;
 mod happenings;
+mod owing;
 mod receipts;
 mod tidying;
 mod whole_changes;
@@ -132,5 +133,15 @@ contract! {
             an_old_beginning_of_the_chain_is_thrown_away,
             a_chain_sealed_otherwise_does_not_hold,
             every_change_of_the_directory_has_its_entry,;
+        owing:
+            nothing_is_owed_that_nobody_wants,
+            the_life_of_an_allocation_is_told,
+            a_pool_that_is_nearly_empty_is_told,
+            leadassists_events_go_to_their_settings,
+            an_event_is_replayed_with_its_id,
+            a_step_of_a_call_that_is_tried_again_is_kept_once,
+            calls_of_a_dead_node_are_interrupted_once,
+            an_erased_number_stands_nowhere,
+            a_virtual_number_is_not_erased,;
     }
 }
