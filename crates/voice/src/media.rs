@@ -13,6 +13,7 @@ pub mod room;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
+pub mod srtp;
 pub mod stream;
 pub mod tape;
 pub mod tone;

@@ -12,7 +12,7 @@ use callveil_domain::Chance;
 
 use super::codec::{Codec, Law};
 use super::negotiation::{self, Known};
-use super::sdp::{Direction, Format, Meaning, Media, Profile, Sdp};
+use super::sdp::{Format, Meaning, Media, Sdp};
 use super::stream::Sources;
 use super::tape::{self, Side, Tape};
 use super::{Carried, Event, LegNumber, MediaError};
@@ -119,16 +119,16 @@ impl Room {
         let line = self.line(leg)?;
         let formats = negotiation::to_offer(Known { other: other.as_deref(), agreed: &line.local, readable });
         line.local = formats;
-        line.ours.direction = Direction::Both;
-        let profile = if secure { Profile::Secure } else { Profile::Plain };
-        Ok(line.describe(vec![line.audio(profile)]))
+        let media = line.ask(secure);
+        Ok(line.describe(vec![media]))
     }
 
     /// Takes a leg's answer to our offer.
     pub fn accept(&mut self, leg: LegNumber, answer: &Sdp, now: Duration) -> Result<(), MediaError> {
         let habits = self.habits;
         let line = self.line(leg)?;
-        let media = answer.media.first().filter(|media| line.fits(media)).ok_or(MediaError::NotAcceptable)?;
+        let media =
+            answer.media.first().filter(|media| line.answers(media)).ok_or(MediaError::NotAcceptable)?;
         let taken = negotiation::taken(&line.local, media);
         if !taken.iter().any(|format| line::sound(*format).is_some()) {
             return Err(MediaError::NotAcceptable);

@@ -31,14 +31,7 @@ impl<'a> Packet<'a> {
     /// Takes a packet apart; `None` when it is none.
     pub fn parse(bytes: &'a [u8]) -> Option<Packet<'a>> {
         let fixed: &[u8; HEADER] = bytes.first_chunk()?;
-        if fixed[0] >> 6 != 2 {
-            return None;
-        }
-        let mut begin = HEADER + 4 * usize::from(fixed[0] & 15);
-        if fixed[0] & 0x10 != 0 {
-            let words = bytes.get(begin + 2..begin + 4)?;
-            begin += 4 + 4 * usize::from(u16::from_be_bytes([words[0], words[1]]));
-        }
+        let begin = payload_at(bytes)?;
         let mut end = bytes.len();
         if fixed[0] & 0x20 != 0 {
             let padding = usize::from(bytes[end - 1]);
@@ -70,6 +63,20 @@ impl Header {
         bytes[8..].copy_from_slice(&self.ssrc.to_be_bytes());
         bytes
     }
+}
+
+/// Where the payload of a packet begins; `None` when it is no packet.
+pub fn payload_at(bytes: &[u8]) -> Option<usize> {
+    let fixed: &[u8; HEADER] = bytes.first_chunk()?;
+    if fixed[0] >> 6 != 2 {
+        return None;
+    }
+    let mut begin = HEADER + 4 * usize::from(fixed[0] & 15);
+    if fixed[0] & 0x10 != 0 {
+        let words = bytes.get(begin + 2..begin + 4)?;
+        begin += 4 + 4 * usize::from(u16::from_be_bytes([words[0], words[1]]));
+    }
+    (begin <= bytes.len()).then_some(begin)
 }
 
 /// Whether a datagram on a port that carries both is RTCP (RFC 5761 4).

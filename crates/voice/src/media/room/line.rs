@@ -11,7 +11,8 @@ use crate::media::codec::{Codec, Law};
 use crate::media::dtmf::{Events, Tones};
 use crate::media::rtcp::{self, Compound, Sent};
 use crate::media::rtp::{self, Header, Packet};
-use crate::media::sdp::{Direction, Format, Kind, Meaning, Media, Profile, Sdp};
+use crate::media::sdp::{Direction, Format, Key, Kind, Meaning, Media, Profile, Sdp};
+use crate::media::srtp::{self, Opener, Sealer};
 use crate::media::stream::{Receiver, Sender, Sources};
 use crate::media::{Event, LegNumber};
 
@@ -42,10 +43,22 @@ pub struct Line {
     /// Whether its silence has been told.
     pub silence_told: bool,
     peer: Option<Peer>,
+    security: Security,
     sender: Sender,
     events: Events,
     /// Hears keys while they are listened to.
     listening: Option<Tones>,
+}
+
+/// Whether and how a leg is encrypted.
+#[derive(Debug)]
+struct Security {
+    /// Our key, which the peer opens our packets with, under the number of its choice.
+    ours: Key,
+    /// Whether our last offer asked for encryption.
+    asked: bool,
+    sealer: Option<Sealer>,
+    opener: Option<(Key, Opener)>,
 }
 
 /// What we say of ourselves in descriptions.
@@ -111,6 +124,9 @@ impl Line {
         let id = rng.next_u64() >> 2;
         let ours = Ours { direction: Direction::Both, mux: false, id, version: 1, said: None, cname };
         let (numbers, ssrc) = (rng.next_u64(), rng.next_u32());
+        let mut material = [0; srtp::MATERIAL];
+        rng.fill_bytes(&mut material);
+        let ours_key = Key { tag: 1, material };
         Line {
             here,
             ours,
@@ -121,6 +137,7 @@ impl Line {
             expected_since: Duration::ZERO,
             silence_told: false,
             peer: None,
+            security: Security { ours: ours_key, asked: false, sealer: None, opener: None },
             // The upper half of the sequence's wheel stays free, as a help to receivers of SRTP (RFC 3711 3.3.1).
             sender: Sender::new(ssrc, (numbers & 0x7fff) as u16, (numbers >> 32) as u32),
             events: Events::default(),
@@ -131,12 +148,30 @@ impl Line {
     /// Whether a medium is sound that can come to where we are.
     pub fn fits(&self, media: &Media) -> bool {
         let reachable = media.at.is_ipv4() == self.here.rtp.is_ipv4();
-        media.kind == Kind::Audio && media.wanted() && media.profile == Profile::Plain && reachable
+        let understood = match media.profile {
+            Profile::Plain | Profile::PlainFeedback => true,
+            Profile::Secure | Profile::SecureFeedback => !media.keys.is_empty(),
+            Profile::Other => false,
+        };
+        media.kind == Kind::Audio && media.wanted() && understood && reachable
+    }
+
+    /// Our offer, which asks for encryption or not.
+    pub fn ask(&mut self, secure: bool) -> Media {
+        self.security.asked = secure;
+        self.ours.direction = Direction::Both;
+        self.audio(if secure { Profile::Secure } else { Profile::Plain })
+    }
+
+    /// Whether an answer is to what we asked.
+    pub fn answers(&self, media: &Media) -> bool {
+        self.fits(media) && media.profile.secure() == self.security.asked
     }
 
     /// Takes what a peer described.
     pub fn agree(&mut self, media: &Media, formats: Vec<Format>, sources: Sources, now: Duration) {
         self.remote = formats;
+        self.security.agree(media);
         let (receiver, next_report) = match self.peer.take() {
             Some(known) => (known.receiver, known.next_report),
             None => (Receiver::new(media.at, sources), now + rtcp::INTERVAL / 2),
@@ -170,7 +205,7 @@ impl Line {
             formats: self.local.clone(),
             direction: self.ours.direction,
             ptime: Some(self.peer.as_ref().map_or(USUAL_PTIME, |peer| peer.ptime)),
-            keys: Vec::new(),
+            keys: profile.secure().then(|| self.security.ours.clone()).into_iter().collect(),
         }
     }
 
@@ -220,7 +255,13 @@ impl Line {
         outside: &mut impl Outside,
     ) -> Option<Heard<'a>> {
         let peer = self.peer.as_mut()?;
-        if channel == Channel::Control || rtp::is_rtcp(datagram) {
+        let report = channel == Channel::Control || rtp::is_rtcp(datagram);
+        let datagram = match &mut self.security.opener {
+            None => datagram,
+            Some((_, opener)) if report => opener.open_rtcp(datagram)?,
+            Some((_, opener)) => opener.open_rtp(datagram)?,
+        };
+        if report {
             if let Some((ssrc, middle)) =
                 rtcp::sender_report(datagram).filter(|_| peer.receiver.trusts(from.ip()))
             {
@@ -277,7 +318,7 @@ impl Line {
         if let Some((have, want)) = conversion {
             have.convert(want, packet.payload());
         }
-        self.send(leg, &packet, outside);
+        self.send(leg, packet, outside);
     }
 
     /// The next moment at which something is due.
@@ -325,7 +366,12 @@ impl Line {
             false => (Channel::Control, peer.rtcp),
         };
         if reachable(to) {
-            outside.send(leg, channel, to, &compound.to_bytes());
+            let bytes = compound.to_bytes();
+            let bytes = match &mut self.security.sealer {
+                None => bytes,
+                Some(sealer) => sealer.seal_rtcp(bytes),
+            };
+            outside.send(leg, channel, to, &bytes);
         }
     }
 
@@ -362,8 +408,7 @@ impl Line {
         let ended = !playing.repeat && playing.at >= playing.sound.len();
         Law::Mu.convert(law, &mut frame);
         let header = self.sender.own(payload_type, samples as u32, 8000, now);
-        let packet = Buffer::new(header, &frame);
-        self.send(leg, &packet, outside);
+        self.send(leg, Buffer::new(header, &frame), outside);
         if ended {
             self.end_playing(leg, outside);
         }
@@ -374,11 +419,14 @@ impl Line {
         outside.tell(Event::Played(leg));
     }
 
-    fn send(&mut self, leg: LegNumber, packet: &Buffer, outside: &mut impl Outside) {
+    fn send(&mut self, leg: LegNumber, mut packet: Buffer, outside: &mut impl Outside) {
         let Some(peer) = self.peer.as_ref().filter(|peer| !peer.holds) else { return };
         let to = peer.receiver.peer();
         if reachable(to) {
             self.sender.count(packet.length - rtp::HEADER);
+            if let Some(sealer) = &mut self.security.sealer {
+                packet.seal(sealer);
+            }
             outside.send(leg, Channel::Sound, to, packet.bytes());
         }
     }
@@ -392,6 +440,21 @@ impl Line {
         }
         let since = peer.receiver.last().map_or(self.expected_since, |last| last.max(self.expected_since));
         Some(since + silence?)
+    }
+}
+
+impl Security {
+    /// Takes the peer's key, if sound is to be encrypted. A key that stays goes on where it was.
+    fn agree(&mut self, media: &Media) {
+        let Some(theirs) = media.keys.first().filter(|_| media.profile.secure()) else {
+            (self.sealer, self.opener) = (None, None);
+            return;
+        };
+        self.ours.tag = theirs.tag;
+        if self.opener.as_ref().is_none_or(|(key, _)| key.material != theirs.material) {
+            self.opener = Some((theirs.clone(), Opener::new(&theirs.material)));
+        }
+        self.sealer.get_or_insert_with(|| Sealer::new(&self.ours.material));
     }
 }
 
@@ -424,13 +487,13 @@ impl Playing {
 
 /// A packet that is being made.
 struct Buffer {
-    bytes: [u8; rtp::HEADER + LONGEST],
+    bytes: [u8; rtp::HEADER + LONGEST + srtp::TAG],
     length: usize,
 }
 
 impl Buffer {
     fn new(header: Header, payload: &[u8]) -> Buffer {
-        let mut bytes = [0; rtp::HEADER + LONGEST];
+        let mut bytes = [0; rtp::HEADER + LONGEST + srtp::TAG];
         let length = rtp::HEADER + payload.len();
         bytes[..rtp::HEADER].copy_from_slice(&header.to_bytes());
         bytes[rtp::HEADER..length].copy_from_slice(payload);
@@ -439,6 +502,11 @@ impl Buffer {
 
     fn payload(&mut self) -> &mut [u8] {
         &mut self.bytes[rtp::HEADER..self.length]
+    }
+
+    fn seal(&mut self, sealer: &mut Sealer) {
+        let sealed = sealer.seal_rtp(&mut self.bytes, self.length);
+        self.length = sealed.expect("law: a packet of ours is one, and has room for its tag");
     }
 
     fn bytes(&self) -> &[u8] {

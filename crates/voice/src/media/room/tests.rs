@@ -4,7 +4,8 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::media::rtcp;
 use crate::media::rtp::{Header, Packet};
-use crate::media::sdp::{Kind, Meaning};
+use crate::media::sdp::{Direction, Key, Kind, Meaning, Profile};
+use crate::media::srtp::{self, Opener, Sealer};
 use crate::media::tone;
 
 const CALLER: LegNumber = LegNumber::CALLER;
@@ -47,6 +48,12 @@ struct World {
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
+}
+
+/// The header of a telephone's packet, 20 ms after that of the number before.
+fn header(number: u16) -> Header {
+    let timestamp = u32::from(number) * 160;
+    Header { marker: false, payload_type: 0, sequence: number, timestamp, ssrc: 0xcafe }
 }
 
 fn at(text: &str) -> SocketAddr {
@@ -107,9 +114,7 @@ impl World {
     }
 
     fn say_from(&mut self, from: SocketAddr, leg: LegNumber, payload_type: u8, number: u16, payload: &[u8]) {
-        let timestamp = u32::from(number) * 160;
-        let header = Header { marker: false, payload_type, sequence: number, timestamp, ssrc: 0xcafe };
-        self.datagram(from, leg, header, payload);
+        self.datagram(from, leg, Header { payload_type, ..header(number) }, payload);
     }
 
     fn datagram(&mut self, from: SocketAddr, leg: LegNumber, header: Header, payload: &[u8]) {
@@ -590,4 +595,53 @@ fn sound_that_cannot_be_read_is_not_recorded_and_not_agreed_on_when_it_is_to_be(
     assert_eq!(world.room.answer(CALLER, &sdp("9", CALLER), world.now), Err(MediaError::NotAcceptable));
     let answer = world.room.answer(CALLER, &sdp("9 8", CALLER), world.now).unwrap();
     assert_eq!(answer.media[0].codecs().collect::<Vec<_>>(), [(Codec::Pcma, 8)]);
+}
+
+fn secure(material: u8, leg: LegNumber) -> Sdp {
+    let mut sdp = sdp("0", leg);
+    sdp.media[0].profile = Profile::Secure;
+    sdp.media[0].keys = vec![Key { tag: 4, material: [material; srtp::MATERIAL] }];
+    sdp
+}
+
+#[test]
+fn a_leg_is_encrypted_with_keys_of_its_own_and_the_other_is_not() {
+    let mut world = World::empty();
+    world.place(CALLER);
+    world.place(CALLED);
+    let answer = world.room.answer(CALLER, &secure(7, CALLER), world.now).unwrap();
+    let offer = world.room.offer(CALLED, false).unwrap();
+    world.room.accept(CALLED, &sdp("0", CALLED), world.now).unwrap();
+    world.join();
+    let ours = &answer.media[0].keys[0];
+    let (mut sealer, mut opener) = (Sealer::new(&[7; srtp::MATERIAL]), Opener::new(&ours.material));
+
+    world.say(CALLER, 0, 1, b"not sealed");
+    let mut sealed = [&header(2).to_bytes()[..], b"sealed", &[0; srtp::TAG]].concat();
+    let length = sealed.len() - srtp::TAG;
+    sealer.seal_rtp(&mut sealed, length).unwrap();
+    world.room.received(CALLER, Channel::Sound, phone(CALLER), &mut sealed, world.now, &mut world.done);
+    let heard = world.heard(CALLED);
+    world.say(CALLED, 0, 1, b"answer");
+    let mut back = world.done.sent.pop().unwrap().3;
+    world.pass(ms(3_000));
+    let mut report = world.done.sent.iter().find(|(leg, ..)| *leg == CALLER).unwrap().3.clone();
+
+    assert_eq!((ours.tag, answer.media[0].profile), (4, Profile::Secure));
+    assert!(offer.media[0].keys.is_empty());
+    assert_eq!(heard.into_iter().map(|(_, sound)| sound).collect::<Vec<_>>(), [b"sealed"]);
+    assert!(!back.windows(6).any(|window| window == b"answer"));
+    assert!(opener.open_rtp(&mut back).unwrap().ends_with(b"answer"));
+    assert!(opener.open_rtcp(&mut report).is_some());
+}
+
+#[test]
+fn an_offer_of_encryption_is_not_answered_in_clear() {
+    let mut world = World::empty();
+    world.place(CALLED);
+    let offer = world.room.offer(CALLED, true).unwrap();
+
+    assert_eq!(offer.media[0].keys.len(), 1);
+    assert_eq!(world.room.accept(CALLED, &sdp("0", CALLED), world.now), Err(MediaError::NotAcceptable));
+    assert_eq!(world.room.accept(CALLED, &secure(9, CALLED), world.now), Ok(()));
 }
