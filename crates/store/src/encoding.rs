@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use callveil_domain::allocation::{Ending, Standing, Usage};
+use callveil_domain::allocation::{AllocationId, Ending, Standing, Usage};
+use callveil_domain::delivery::DeliveryState;
+use callveil_domain::endpoint::Dialect;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::pin::Pin;
 use callveil_domain::store::ClaimKey;
@@ -83,6 +85,42 @@ pub(crate) fn lending(code: i16) -> Result<Lending, Garbled> {
         1 => Ok(Lending::Open),
         2 => Ok(Lending::Draining),
         _ => Err(Garbled("an unknown state of a virtual number")),
+    }
+}
+
+/// The code of how far a delivery has come.
+pub(crate) fn delivery_code(state: DeliveryState) -> i16 {
+    match state {
+        DeliveryState::Pending => 0,
+        DeliveryState::Delivered => 1,
+        DeliveryState::Dead => 2,
+    }
+}
+
+/// How far a delivery has come, of its code.
+pub(crate) fn delivery_state(code: i16) -> Result<DeliveryState, Garbled> {
+    match code {
+        0 => Ok(DeliveryState::Pending),
+        1 => Ok(DeliveryState::Delivered),
+        2 => Ok(DeliveryState::Dead),
+        _ => Err(Garbled("an unknown state of a delivery")),
+    }
+}
+
+/// The code of what an endpoint is sent.
+pub(crate) fn dialect_code(dialect: Dialect) -> i16 {
+    match dialect {
+        Dialect::Standard => 1,
+        Dialect::LeadAssist => 2,
+    }
+}
+
+/// What an endpoint is sent, of its code.
+pub(crate) fn dialect(code: i16) -> Result<Dialect, Garbled> {
+    match code {
+        1 => Ok(Dialect::Standard),
+        2 => Ok(Dialect::LeadAssist),
+        _ => Err(Garbled("an unknown dialect of an endpoint")),
     }
 }
 
@@ -213,4 +251,12 @@ pub(crate) fn read_pins(text: &str) -> Result<Vec<Pin>, Garbled> {
 
 fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').filter(|item| !item.is_empty())
+}
+
+/// The ids that anything made between two moments can have: from the first on, and before the second.
+pub(crate) fn ids_between(from: Timestamp, to: Timestamp) -> (AllocationId, AllocationId) {
+    // An id has 48 bits for its milliseconds: enough until the year 10889.
+    const LAST: Timestamp = Timestamp::from_micros(((1 << 48) - 2) * 1_000);
+    let next_ms = Timestamp::from_micros(to.min(LAST).as_micros().saturating_add(1_000));
+    (AllocationId::least_at(from.min(LAST)), AllocationId::least_at(next_ms))
 }

@@ -20,8 +20,7 @@ use super::facts::endpoint_id;
 use super::fault::Fault;
 use super::rows::{Cells, all, count, digits};
 use super::statements as sql;
-use crate::encoding;
-use crate::encoding::{lending, lending_code};
+use crate::encoding::{self, dialect_code, lending, lending_code};
 
 /// The virtual numbers on which something is held, as found by a long read before the change that asks.
 pub(super) struct Held {
@@ -162,22 +161,11 @@ fn set_endpoint_disabled(
     }
 }
 
-fn dialect_code(dialect: Dialect) -> i64 {
-    match dialect {
-        Dialect::Standard => 1,
-        Dialect::LeadAssist => 2,
-    }
-}
-
 fn endpoint(row: &Row<'_>) -> Result<Endpoint, Fault> {
     let mut cells = Cells::from(row, 0);
     Ok(Endpoint {
         id: endpoint_id(cells.text()?)?,
-        dialect: match cells.take::<i64>()? {
-            1 => Dialect::Standard,
-            2 => Dialect::LeadAssist,
-            _ => return Err(Fault::Row("an unknown dialect of an endpoint")),
-        },
+        dialect: encoding::dialect(cells.take()?)?,
         url: cells.take()?,
         kinds: kinds(cells.text()?)?,
         masked: cells.take()?,

@@ -24,6 +24,7 @@ use super::fault::Fault;
 use super::rows::{self, Cells, all, count, digits, first};
 use super::statements as sql;
 use crate::document::{self, Unreadable};
+use crate::encoding::{delivery_code, delivery_state};
 
 impl From<Unreadable> for Fault {
     fn from(_: Unreadable) -> Fault {
@@ -92,21 +93,13 @@ pub(super) fn write_delivery(tx: &Connection, write: &DeliveryWrite) -> Result<(
         line.0,
         sequence.cast_signed(),
         kind.name(),
-        state_code(*state),
+        delivery_code(*state),
         attempts,
         due_at.as_micros(),
         status,
         why,
     ])?;
     Ok(())
-}
-
-fn state_code(state: DeliveryState) -> i64 {
-    match state {
-        DeliveryState::Pending => 0,
-        DeliveryState::Delivered => 1,
-        DeliveryState::Dead => 2,
-    }
 }
 
 /// Keeps an entry of the audit.
@@ -265,7 +258,7 @@ pub(super) fn settle(tx: &Connection, now: Timestamp, settled: &[Settled]) -> Re
             key.event.as_bytes(),
             key.endpoint.as_str(),
             leased_until.as_micros(),
-            state_code(state),
+            delivery_code(state),
             tried,
             due_at.as_micros(),
             status,
@@ -407,12 +400,7 @@ fn delivery(tenant: &Sid, row: &Row<'_>) -> Result<Delivery, Fault> {
         line: Line(cells.take()?),
         sequence: cells.take::<i64>()?.cast_unsigned(),
         kind: EventKind::parse(cells.text()?).ok_or(Fault::Row("an unknown kind of event"))?,
-        state: match cells.take::<i64>()? {
-            0 => DeliveryState::Pending,
-            1 => DeliveryState::Delivered,
-            2 => DeliveryState::Dead,
-            _ => return Err(Fault::Row("an unknown state of a delivery")),
-        },
+        state: delivery_state(cells.take()?)?,
         attempts: cells.take()?,
         due_at: cells.moment()?,
         status: cells.take()?,
@@ -437,7 +425,7 @@ pub(super) fn deliveries(
         before_endpoint,
         endpoint.as_ref().map(EndpointId::as_str),
         event.map(|id| *id.as_bytes()),
-        state.map(state_code),
+        state.map(delivery_code),
         count(*limit),
     ];
     all(db, sql::DELIVERIES, which, |row| delivery(tenant, row))

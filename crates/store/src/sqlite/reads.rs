@@ -12,6 +12,7 @@ use rusqlite::{Connection, params};
 use super::fault::Fault;
 use super::rows::{self, Cells, Place, all, count, digits, first, pin_digits};
 use super::statements as sql;
+use crate::encoding::ids_between;
 
 /// See [`Store::allocation`](callveil_domain::store::Store::allocation).
 pub(super) fn allocation(
@@ -58,14 +59,6 @@ pub(super) fn list(db: &Connection, tenant: &Sid, wanted: &ListQuery) -> Result<
     let allocations = all(&tx, sql::LIST, which, |row| rows::allocation(row, 0))?;
 
     Ok(ListPage { allocations, total: total.cast_unsigned() })
-}
-
-/// The ids that anything made between two moments can have: from the first on, and before the second.
-fn ids_between(from: Timestamp, to: Timestamp) -> (AllocationId, AllocationId) {
-    // An id has 48 bits for its milliseconds: enough until the year 10889.
-    const LAST: Timestamp = Timestamp::from_micros(((1 << 48) - 2) * 1_000);
-    let next_ms = Timestamp::from_micros(to.min(LAST).as_micros().saturating_add(1_000));
-    (AllocationId::least_at(from.min(LAST)), AllocationId::least_at(next_ms))
 }
 
 /// See [`Store::past_of`](callveil_domain::store::Store::past_of).

@@ -33,6 +33,8 @@ macro_rules! contract {
 contract! {
     {
         sqlite: crate::world::sqlite,
+        postgres: crate::world::postgres,
+        pooled_postgres: crate::world::pooled_postgres,
     }
     {
         claims:

@@ -1,4 +1,4 @@
-//! What every store promises, and what the one on SQLite adds.
+//! What every store promises, and what each adds.
 //!
 //! A case of the contract is a function of a [`world::World`] and stands once in the list of `contract`; each store
 //! is one line of that list.
@@ -6,9 +6,11 @@
 #![expect(clippy::unwrap_used, reason = "what a helper of a test unwraps, the test asserts")]
 
 mod backup;
+mod cluster;
 mod contract;
 mod crash;
 mod disk;
+mod failover;
 mod files;
 mod law;
 mod migrations;

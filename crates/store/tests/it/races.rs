@@ -22,11 +22,24 @@ const NOW: i64 = 1;
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_writers_on_few_numbers_never_share_a_key_nor_hold_a_part() {
     let world = world::sqlite().await;
+    let store = world.store.clone();
+    race(&world, &[store]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_do_they_on_two_nodes_of_one_postgres() {
+    let (world, url) = world::postgres_at("").await;
+    let nodes: [Arc<dyn Store>; 2] = [world.store.clone(), Arc::new(world::open_postgres(&url).await)];
+    race(&world, &nodes).await;
+}
+
+async fn race(world: &World, nodes: &[Arc<dyn Store>]) {
     let start = Arc::new(Barrier::new(16));
     let runtime = tokio::runtime::Handle::current();
     let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            let (store, start, runtime) = (world.store.clone(), start.clone(), runtime.clone());
+        .zip(nodes.iter().cycle())
+        .map(|(writer, node)| {
+            let (store, start, runtime) = (node.clone(), start.clone(), runtime.clone());
             thread::spawn(move || {
                 start.wait();
                 write(store.as_ref(), writer, &runtime)
@@ -39,8 +52,8 @@ async fn sixteen_writers_on_few_numbers_never_share_a_key_nor_hold_a_part() {
     let refused: u32 = told.iter().map(|t| t.refused).sum();
     assert!(refused > 100, "the writers met each other: {refused} refused");
     assert!(!lent.is_empty());
-    check_claims(&world, &lent).await;
-    check_allocations(&world, lent).await;
+    check_claims(world, &lent).await;
+    check_allocations(world, lent).await;
 }
 
 /// What one writer was answered.

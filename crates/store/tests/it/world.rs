@@ -18,17 +18,21 @@ use callveil_domain::store::{
 use callveil_domain::tenant::Sid;
 use callveil_domain::time::Timestamp;
 use callveil_domain::virtual_number::{Lending, VirtualNumber};
+use callveil_store::postgres::{PostgresStore, Url};
 use callveil_store::sqlite::{Mode, SqliteStore};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tempfile::TempDir;
+
+use crate::cluster::{self, Cluster};
 
 /// A store in which the tenant `acme` has the virtual numbers 1 to 9, and the tenant `other` none.
 pub struct World {
     pub store: Arc<dyn Store>,
     /// Whether the store judges nodes by a clock of its own.
     pub has_own_clock: bool,
-    _files: TempDir,
+    /// The files of a store that has its own.
+    _files: Option<TempDir>,
 }
 
 /// A directory for tests that wait for the disk often and do not ask how it behaves: in memory where that can be.
@@ -40,9 +44,45 @@ pub fn quick_directory() -> TempDir {
 pub async fn sqlite() -> World {
     let files = quick_directory();
     let store = SqliteStore::open(&files.path().join("callveil.db"), Mode::Serve).unwrap();
-    let world = World { store: Arc::new(store), has_own_clock: false, _files: files };
+    let world = World { store: Arc::new(store), has_own_clock: false, _files: Some(files) };
     furnish(world.store.as_ref(), 9).await;
     world
+}
+
+/// The contract on PostgreSQL.
+pub async fn postgres() -> World {
+    postgres_at("").await.0
+}
+
+/// The contract on PostgreSQL, behind a pooler that gives each transaction another session.
+pub async fn pooled_postgres() -> World {
+    postgres_at("?pgbouncer=true").await.0
+}
+
+/// The contract on PostgreSQL, and where that is.
+pub async fn postgres_at(parameters: &str) -> (World, String) {
+    let cluster = shared_cluster();
+    let url = format!("{}{parameters}", cluster.url(&cluster.fresh_database()));
+    let world = World { store: Arc::new(open_postgres(&url).await), has_own_clock: true, _files: None };
+    furnish(world.store.as_ref(), 9).await;
+    (world, url)
+}
+
+/// The PostgreSQL that all tests share, with a template that has our tables.
+pub fn shared_cluster() -> Cluster {
+    cluster::shared(|template| {
+        let url: Url = template.parse().unwrap();
+        // Whoever asks may be in a runtime already, and so this has a thread to itself.
+        let migrated = std::thread::spawn(move || {
+            tokio::runtime::Runtime::new().unwrap().block_on(callveil_store::postgres::migrate(&url))
+        });
+        migrated.join().unwrap().unwrap();
+    })
+}
+
+/// The store in this database, as a process of its own.
+pub async fn open_postgres(url: &str) -> PostgresStore {
+    PostgresStore::open(&url.parse().unwrap(), rand::random()).await.unwrap()
 }
 
 /// Makes the tenants, and so many virtual numbers for `acme`.
