@@ -57,6 +57,12 @@ pub struct Settings {
     pub call_prefixes: Vec<Prefix>,
     /// How much may be called.
     pub caps: Caps,
+    /// What LeadAssist's call event says of where the call came from.
+    pub event_source: String,
+    /// Whether LeadAssist's call event tells who hung up and how long it rang.
+    pub event_insights: bool,
+    /// In which form LeadAssist's events tell times.
+    pub event_times: EventTimes,
     /// Whether all events are kept to be read, rather than those alone that an endpoint wants.
     pub event_stream: bool,
     /// How long records of calls are kept.
@@ -78,6 +84,15 @@ pub enum Choice {
     Sticky,
     /// One that carries no other allocation.
     Exclusive,
+}
+
+/// How LeadAssist's events tell times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventTimes {
+    /// `2026-11-30 16:24:33`, in the tenant's zone.
+    Plain,
+    /// `2026-11-30T16:24:33+05:30`.
+    Iso,
 }
 
 /// The zones that LeadAssist's `timezone` knows.
@@ -213,6 +228,9 @@ impl Default for Settings {
             language: "en".to_owned(),
             call_prefixes: Vec::new(),
             caps: Caps::default(),
+            event_source: "exotel".to_owned(),
+            event_insights: false,
+            event_times: EventTimes::Plain,
             event_stream: false,
             calls_kept: Duration::from_secs(365 * 86_400),
             events_kept: Duration::from_secs(30 * 86_400),
@@ -664,6 +682,40 @@ static TABLE: &[Setting] = {
             "the minutes of conversation that a node carries in a day; 0 is no limit",
             |s| s.caps.minutes_a_day.to_string(),
             |s, v| read_integer(v, 0, 10_000_000).map(|n| s.caps.minutes_a_day = n),
+        ),
+        ruling(
+            "event_source",
+            Text,
+            Operator,
+            "the source that LeadAssist's call event names",
+            |s| s.event_source.clone(),
+            |s, v| read_tag(v).map(|source| s.event_source = source),
+        ),
+        ruling(
+            "event_insights",
+            Text,
+            Tenant,
+            "whether LeadAssist's call event tells who hung up and how long it rang",
+            |s| s.event_insights.to_string(),
+            |s, v| read_boolean(v).map(|b| s.event_insights = b),
+        ),
+        ruling(
+            "event_times",
+            Text,
+            Tenant,
+            "how LeadAssist's events tell times: plain (2026-11-30 16:24:33) or iso (2026-11-30T16:24:33+05:30)",
+            |s| match s.event_times {
+                EventTimes::Plain => "plain".to_owned(),
+                EventTimes::Iso => "iso".to_owned(),
+            },
+            |s, v| {
+                s.event_times = match v.to_ascii_lowercase().as_str() {
+                    "plain" => EventTimes::Plain,
+                    "iso" => EventTimes::Iso,
+                    _ => return Err("must be plain or iso".to_owned()),
+                };
+                Ok(())
+            },
         ),
         ruling(
             "event_stream",

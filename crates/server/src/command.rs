@@ -11,6 +11,7 @@ pub mod serve;
 pub mod settings;
 pub mod tenant;
 pub mod verify;
+pub mod webhook;
 
 use std::path::PathBuf;
 
@@ -91,6 +92,8 @@ enum Command {
     Settings(settings::Settings),
     #[command(subcommand)]
     Call(call::Call),
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     Verify(verify::Verify),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -119,6 +122,7 @@ impl CommandLine {
             Command::Number(number) => number.run(&options, out),
             Command::Settings(settings) => settings.run(&options, out),
             Command::Call(call) => call.run(&options, out),
+            Command::Webhook(webhook) => webhook.run(&options, out),
             Command::Verify(verify) => verify.run(&options, out),
             Command::Backup(backup) => backup.run(&options, out),
             Command::Restore(restore) => restore.run(&options, out),

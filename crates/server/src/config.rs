@@ -15,8 +15,10 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use callveil_webhooks::guard::Network;
+
 pub use values::{Database, Length, List, Listen, LogFilter, LogFormat};
-pub use written::{Written, WrittenHttp, WrittenLog, WrittenMetrics, WrittenSip};
+pub use written::{Written, WrittenHttp, WrittenLog, WrittenMetrics, WrittenSip, WrittenWebhooks};
 
 use written::BadVariable;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub sip: Sip,
     /// Where the metrics are served.
     pub metrics_listen: Listen,
+    /// Where webhooks may go.
+    pub webhooks: Webhooks,
     /// What is logged, and how.
     pub log: Log,
     /// Every key with the text of its value and its origin, in the order of the default file.
@@ -67,6 +71,13 @@ pub struct Sip {
     pub public: List<IpAddr>,
     pub calls: NonZeroUsize,
     pub drain_timeout: Duration,
+}
+
+/// Where webhooks may go.
+#[derive(Clone, Debug)]
+pub struct Webhooks {
+    pub allow: List<Network>,
+    pub allow_http: bool,
 }
 
 /// What is logged, and how.
@@ -136,6 +147,10 @@ impl Config {
                 drain_timeout: last.of("sip.drain_timeout", |w| w.sip.drain_timeout).into(),
             },
             metrics_listen: last.of("metrics.listen", |w| w.metrics.listen),
+            webhooks: Webhooks {
+                allow: last.of("webhooks.allow", |w| w.webhooks.allow.clone()),
+                allow_http: last.of("webhooks.allow_http", |w| w.webhooks.allow_http),
+            },
             log: Log {
                 level: last.of("log.level", |w| w.log.level.clone()),
                 format: last.of("log.format", |w| w.log.format),
@@ -239,6 +254,8 @@ mod tests {
                 ("sip.calls", "10000"),
                 ("sip.drain_timeout", "10m"),
                 ("metrics.listen", "127.0.0.1:9090"),
+                ("webhooks.allow", "none"),
+                ("webhooks.allow_http", "false"),
                 ("log.level", "info"),
                 ("log.format", "auto"),
             ]
@@ -294,6 +311,7 @@ mod tests {
         check("[sip]\nlisten = [\"5060\"]", "line 2, column 10", "127.0.0.1:5060");
         check("[metrics]\nlisten = \"9090\"", "line 2, column 10", "127.0.0.1:9090");
         check("[log]\nlevel = \"inf\"", "line 2, column 9", "off, error, warn, info, debug or trace");
+        check("[webhooks]\nallow = \"10.0.0.1/33\"", "line 2, column 9", "invalid IP address");
         check("[http]\nconnections = 0", "line 2, column 15", "nonzero");
     }
 

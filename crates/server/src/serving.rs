@@ -4,6 +4,7 @@ pub mod demo;
 pub mod listener;
 mod signals;
 mod telephone;
+pub mod webhooks;
 mod workers;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use crate::installation::Installation;
 use listener::Limits;
 use signals::Signals;
 use telephone::Telephone;
+use webhooks::Webhooks;
 
 /// Where a server really listens: a configured port 0 is another one by then.
 #[derive(Clone, Debug)]
@@ -70,6 +72,7 @@ pub async fn serve(
     // 2. Work.
     let state = api(&at, config);
     let (phase, phases) = watch::channel(Phase::Running);
+    let webhooks = Webhooks::start(&at.node, &config.webhooks)?;
     let (_open, never) = watch::channel(Phase::Running);
     let limits = Limits { connections: config.http.connections, header_timeout: config.http.header_timeout };
     let few = Limits { connections: METRICS_CONNECTIONS, ..limits };
@@ -101,6 +104,8 @@ pub async fn serve(
     };
     telephone.stop().await;
     if finished {
+        // What is owed still is sent after the next start.
+        webhooks.stop().await;
         tracing::info!("all requests are finished, and all calls");
         Ok(End::Finished)
     } else {

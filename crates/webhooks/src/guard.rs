@@ -9,14 +9,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hyper::Uri;
-use ipnet::IpNet;
+pub use ipnet::IpNet as Network;
 use url::{Host, Url};
 
 /// What the operator lets webhooks reach.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     /// Networks that are reached although they are not public.
-    pub allow: Vec<IpNet>,
+    pub allow: Vec<Network>,
     /// Whether `http:` is as good as `https:`.
     pub allow_http: bool,
 }

@@ -1,7 +1,7 @@
 //! From names to addresses. What comes out is not trusted: the connector looks at every address.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
@@ -11,9 +11,12 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 pub struct Resolver(TokioResolver);
 
 impl Resolver {
-    /// The resolver that the machine is configured for, with its hosts file.
+    /// The resolver that the machine is configured for, with its hosts file. A machine that says nothing asks itself
+    /// (resolv.conf(5)).
     pub fn of_the_system() -> io::Result<Resolver> {
-        let mut builder = TokioResolver::builder_tokio().map_err(io::Error::other)?;
+        let Ok(mut builder) = TokioResolver::builder_tokio() else {
+            return Resolver::of_server(NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into()));
+        };
         builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         builder.build().map(Resolver).map_err(io::Error::other)
     }

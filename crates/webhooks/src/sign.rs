@@ -46,6 +46,25 @@ pub fn seconds(now: Timestamp) -> i64 {
     now.as_micros().div_euclid(1_000_000)
 }
 
+/// What a secret's text begins with.
+const PREFIX: &str = "whsec_";
+
+/// A secret as it is given to a receiver.
+pub fn write_secret(key: &[u8; 32]) -> String {
+    format!("{PREFIX}{}", STANDARD.encode(key))
+}
+
+/// Reads a secret as it is given to a receiver.
+pub fn read_secret(text: &str) -> Result<[u8; 32], NotASecret> {
+    let key = STANDARD.decode(text.strip_prefix(PREFIX).unwrap_or(text)).map_err(|_| NotASecret)?;
+    key.try_into().map_err(|_| NotASecret)
+}
+
+/// The text is no secret of ours. Does not quote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be whsec_ and 32 bytes in base64")]
+pub struct NotASecret;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +80,15 @@ mod tests {
             [secret.as_slice()],
         );
         assert_eq!(signed, "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=");
+    }
+
+    #[test]
+    fn a_secret_reads_back_as_it_was_written() {
+        let key = [7; 32];
+        let text = write_secret(&key);
+        assert_eq!(text, "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
+        assert_eq!(read_secret(&text), Ok(key));
+        assert_eq!(read_secret("whsec_BwcHBwc="), Err(NotASecret));
+        assert_eq!(read_secret("whsec_?"), Err(NotASecret));
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 
+use callveil_webhooks::guard::Network;
 use serde::Deserialize;
 
 use super::values::{Database, Length, List, Listen, LogFilter, LogFormat};
@@ -20,6 +21,7 @@ pub struct Written {
     pub http: WrittenHttp,
     pub sip: WrittenSip,
     pub metrics: WrittenMetrics,
+    pub webhooks: WrittenWebhooks,
     pub log: WrittenLog,
 }
 
@@ -48,6 +50,13 @@ pub struct WrittenSip {
 #[serde(deny_unknown_fields, default)]
 pub struct WrittenMetrics {
     pub listen: Option<Listen>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenWebhooks {
+    pub allow: Option<List<Network>>,
+    pub allow_http: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -82,6 +91,10 @@ impl Written {
                 drain_timeout: read.value("CALLVEIL_SIP_DRAIN_TIMEOUT")?,
             },
             metrics: WrittenMetrics { listen: read.value("CALLVEIL_METRICS_LISTEN")? },
+            webhooks: WrittenWebhooks {
+                allow: read.value("CALLVEIL_WEBHOOKS_ALLOW")?,
+                allow_http: read.value("CALLVEIL_WEBHOOKS_ALLOW_HTTP")?,
+            },
             log: WrittenLog {
                 level: read.value("CALLVEIL_LOG_LEVEL")?,
                 format: read.value("CALLVEIL_LOG_FORMAT")?,

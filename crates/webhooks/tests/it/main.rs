@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod attempts;
 #[cfg(test)]
+mod deliveries;
+#[cfg(test)]
 mod dns;
 #[cfg(test)]
 mod elsewhere;
@@ -10,3 +12,5 @@ mod elsewhere;
 mod signatures;
 #[cfg(test)]
 mod sink;
+#[cfg(test)]
+mod world;

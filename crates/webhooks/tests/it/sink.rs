@@ -38,6 +38,12 @@ pub struct Request {
     pub body: String,
 }
 
+impl Request {
+    pub fn id(&self) -> &str {
+        &self.headers["webhook-id"]
+    }
+}
+
 type Replies = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 
 /// A running receiver. It is gone when it is dropped.
