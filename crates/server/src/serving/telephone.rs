@@ -56,7 +56,7 @@ impl Telephone {
         let started = sip::start(settings, directory.trunks().to_vec(), randomness()).await;
         let (sip, invitations) = started.map_err(|e| not_listening(&e))?;
 
-        let id = NodeId::new(at.node.now(), &mut generator());
+        let id = at.node.id();
         let engine = Relay::new(sound(&sip), Box::new(generator()));
         let port: Arc<dyn Port> = Arc::new(sip.clone());
         let board = Switchboard::new(Arc::clone(&at.node), id, port, Arc::new(engine));
