@@ -2,8 +2,8 @@
 //!
 //! This is where the program reads what no rule may read by itself.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use callveil_domain::node::Randomness;
@@ -13,20 +13,45 @@ use rand::rngs::{StdRng, SysRng};
 
 /// The wall clock. When it is set back, it stands still until the old time is reached again: nothing is freed
 /// early, and no moment comes twice in another order.
+///
+/// Where many nodes share a database, all follow that one's clock: a machine whose own runs wrong is of no account.
 pub struct WallClock {
     latest: AtomicI64,
+    followed: RwLock<Option<Followed>>,
+}
+
+/// What another clock showed, and when: it is reckoned on from there.
+#[derive(Clone, Copy)]
+struct Followed {
+    when: Instant,
+    showed: Timestamp,
 }
 
 impl WallClock {
     /// A clock that tells no moment before `latest`, the last one that the store has seen.
     pub fn starting_at(latest: Timestamp) -> WallClock {
-        WallClock { latest: AtomicI64::new(latest.as_micros()) }
+        WallClock { latest: AtomicI64::new(latest.as_micros()), followed: RwLock::new(None) }
+    }
+
+    /// Shows from now on what another clock shows, which showed this at that time.
+    pub fn follow(&self, when: Instant, showed: Timestamp) {
+        *self.followed.write().unwrap_or_else(PoisonError::into_inner) = Some(Followed { when, showed });
+    }
+
+    /// Whether it shows what another clock shows.
+    pub fn follows(&self) -> bool {
+        self.followed.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
-        let now = wall_time().as_micros();
+        let followed = *self.followed.read().unwrap_or_else(PoisonError::into_inner);
+        let now = match followed {
+            Some(Followed { when, showed }) => showed.plus(stopwatch().saturating_duration_since(when)),
+            None => wall_time(),
+        };
+        let now = now.as_micros();
         Timestamp::from_micros(self.latest.fetch_max(now, Ordering::Relaxed).max(now))
     }
 }
@@ -75,5 +100,17 @@ mod tests {
         let before = wall_time();
         let now = WallClock::starting_at(Timestamp::EPOCH).now();
         assert!(before <= now && now <= wall_time());
+    }
+
+    #[test]
+    fn a_clock_that_follows_another_shows_what_that_one_shows() {
+        let elsewhere = Timestamp::from_micros(4_000_000_000_000_000);
+        let clock = WallClock::starting_at(Timestamp::EPOCH);
+
+        clock.follow(stopwatch(), elsewhere);
+
+        assert!(clock.follows());
+        let shown = clock.now();
+        assert!(elsewhere <= shown && shown < elsewhere.plus(Duration::from_secs(60)));
     }
 }

@@ -5,6 +5,8 @@ pub mod call;
 pub mod check;
 pub mod completions;
 pub mod config;
+pub mod doctor;
+pub mod migrate;
 pub mod number;
 pub mod restore;
 pub mod serve;
@@ -62,8 +64,8 @@ pub struct Options {
         help_heading = "Everywhere"
     )]
     config: Option<PathBuf>,
-    /// The database, as sqlite:PATH; goes before the file and CALLVEIL_DATABASE
-    #[arg(long, value_name = "sqlite:PATH", global = true, help_heading = "Everywhere")]
+    /// The database, as sqlite:PATH or postgres://...; goes before the file and CALLVEIL_DATABASE
+    #[arg(long, value_name = "DATABASE", global = true, help_heading = "Everywhere")]
     database: Option<Database>,
     /// Answer in JSON on standard output, and with nothing else there
     #[arg(long, global = true, help_heading = "Everywhere")]
@@ -98,6 +100,8 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
+    Doctor(doctor::Doctor),
+    Migrate(migrate::Migrate),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Completions(completions::Completions),
@@ -127,6 +131,8 @@ impl CommandLine {
             Command::Backup(backup) => backup.run(&options, out),
             Command::Restore(restore) => restore.run(&options, out),
             Command::Check(check) => check.run(&options, out),
+            Command::Doctor(doctor) => doctor.run(&options, out),
+            Command::Migrate(migrate) => migrate.run(&options, out),
             Command::Config(config) => config.run(&options, out),
             Command::Completions(completions) => completions.run(out),
         }

@@ -306,7 +306,11 @@ mod tests {
         };
         check("\n[http]\nlistn = \"127.0.0.1:1\"", "line 3, column 1", "unknown field `listn`");
         check("retention = \"forever\"", "line 1, column 13", "a positive whole number and a unit");
-        check("database = \"postgres://db/callveil\"", "line 1, column 12", "not in this release");
+        check(
+            "database = \"postgres://db:x/callveil\"",
+            "line 1, column 12",
+            "connection string of PostgreSQL's",
+        );
         check("database = \"callveil.db\"", "line 1, column 12", "sqlite:callveil.db");
         check("[sip]\nlisten = [\"5060\"]", "line 2, column 10", "127.0.0.1:5060");
         check("[metrics]\nlisten = \"9090\"", "line 2, column 10", "127.0.0.1:9090");

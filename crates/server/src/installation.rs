@@ -2,25 +2,54 @@
 
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use callveil_domain::node::Node;
 use callveil_domain::store::{DirectoryConflict, Store, StoreError};
 use callveil_domain::tenant::{Sid, Tenant};
 use callveil_domain::{Ctx, Effect, Failure};
+use callveil_store::postgres::{OpenError, PostgresStore, Url, migrate};
 use callveil_store::sqlite::{Mode, SqliteStore};
+use rand::RngExt;
 
-use crate::clock::{WallClock, generator, randomness};
+use crate::clock::{WallClock, generator, randomness, stopwatch};
 use crate::config::{Config, Database};
 use crate::error::CommandError;
 
 /// An open installation.
 pub struct Installation {
     pub node: Arc<Node>,
-    /// The file that holds it.
-    pub path: PathBuf,
+    /// Where it is.
+    pub database: Database,
+    /// The database's clock, where it has one that goes before the machine's.
+    pub time: Option<DatabaseTime>,
 }
+
+/// The clock of a database that many nodes share, and this node's clock, which follows it.
+#[derive(Clone)]
+pub struct DatabaseTime {
+    store: Arc<PostgresStore>,
+    clock: Arc<WallClock>,
+}
+
+impl DatabaseTime {
+    /// Has the node's clock show again what the database's shows.
+    pub async fn follow(&self) -> Result<(), StoreError> {
+        let asked = stopwatch();
+        let shows = self.store.now().await?;
+        // It showed that at some time between the question and the answer. A slow answer tells too little.
+        let halfway = asked.elapsed() / 2;
+        if halfway < SLOW_ANSWER || !self.clock.follows() {
+            self.clock.follow(asked + halfway, shows);
+        }
+        Ok(())
+    }
+}
+
+/// An answer that took longer than twice this is not used to set a clock.
+const SLOW_ANSWER: Duration = Duration::from_millis(50);
 
 /// What to do when there is no database yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,17 +63,31 @@ pub enum Missing {
 impl Installation {
     /// Opens the store that the configuration names.
     pub async fn open(config: &Config, mode: Mode, missing: Missing) -> Result<Installation, CommandError> {
-        let Database::Sqlite(path) = &config.database;
-        let doing = format!("opening the database {}", path.display());
-        if !path.exists() {
-            match missing {
-                Missing::Make => make_directory(path)?,
-                Missing::Refuse => return Err(no_database(path)),
+        let doing = format!("opening the database {}", config.database);
+        let store_failed = |e: StoreError| CommandError::store(&doing, &e);
+        let (store, clock, time): (Arc<dyn Store>, Arc<WallClock>, _) = match &config.database {
+            Database::Sqlite(path) => {
+                if !path.exists() {
+                    match missing {
+                        Missing::Make => make_directory(path)?,
+                        Missing::Refuse => return Err(no_database(path)),
+                    }
+                }
+                let store = SqliteStore::open(path, mode).map_err(|e| CommandError::new(&doing, e))?;
+                let latest = store.latest_moment().await.map_err(store_failed)?;
+                (Arc::new(store), Arc::new(WallClock::starting_at(latest)), None)
             }
-        }
-        let store = SqliteStore::open(path, mode).map_err(|e| CommandError::new(&doing, e))?;
-        let node = open_node(Arc::new(store)).await.map_err(|e| CommandError::store(&doing, &e))?;
-        Ok(Installation { node: Arc::new(node), path: path.clone() })
+            Database::Postgres(url) => {
+                let store = Arc::new(open_postgres(url, missing).await?);
+                let latest = store.latest_moment().await.map_err(store_failed)?;
+                let clock = Arc::new(WallClock::starting_at(latest));
+                let time = DatabaseTime { store: Arc::clone(&store), clock: Arc::clone(&clock) };
+                time.follow().await.map_err(store_failed)?;
+                (store, clock, Some(time))
+            }
+        };
+        let node = Node::open(store, clock, randomness()).await.map_err(store_failed)?;
+        Ok(Installation { node: Arc::new(node), database: config.database.clone(), time })
     }
 
     /// The tenant of this name, as it is now.
@@ -76,9 +119,20 @@ impl Installation {
     }
 }
 
-async fn open_node(store: Arc<dyn Store>) -> Result<Node, StoreError> {
-    let clock = WallClock::starting_at(store.latest_moment().await?);
-    Node::open(store, Arc::new(clock), randomness()).await
+/// Opens a PostgreSQL, taking first the steps that it has not taken yet where the command may make a database.
+async fn open_postgres(url: &Url, missing: Missing) -> Result<PostgresStore, CommandError> {
+    let failed = |e: OpenError| {
+        CommandError::new(format!("opening the database {url}"), e)
+            .fix("`callveil doctor` tells what is wrong")
+    };
+    if missing == Missing::Make {
+        for step in migrate(url).await.map_err(failed)? {
+            tracing::info!(step, "took the step {step} of the schema");
+        }
+    }
+    let mut process = [0; 16];
+    generator().fill(&mut process);
+    PostgresStore::open(url, process).await.map_err(failed)
 }
 
 fn no_database(path: &Path) -> CommandError {

@@ -76,7 +76,7 @@ pub async fn serve(
     let (_open, never) = watch::channel(Phase::Running);
     let limits = Limits { connections: config.http.connections, header_timeout: config.http.header_timeout };
     let few = Limits { connections: METRICS_CONNECTIONS, ..limits };
-    let _workers = workers::start(&at.node, config);
+    let _workers = workers::start(&at, config);
     let mut answering =
         tokio::spawn(listener::serve(http, callveil_api::router(state.clone()), limits, phases));
     tokio::spawn(listener::serve(metrics, callveil_api::metrics_router(state.clone()), few, never));

@@ -17,6 +17,7 @@ macro_rules! values {
 mod batch;
 mod connect;
 mod directory;
+mod examine;
 mod facts;
 mod fault;
 mod migrate;
@@ -51,6 +52,7 @@ use callveil_domain::time::Timestamp;
 use tokio::sync::Mutex;
 
 pub use connect::{BadUrl, Url};
+pub use examine::{Examination, examine};
 pub use migrate::SchemaError;
 
 use reader::Reader;

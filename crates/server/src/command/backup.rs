@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use callveil_store::postgres::Url;
 use callveil_store::sqlite::backup;
 use clap::Args;
 use serde::Serialize;
@@ -28,7 +29,10 @@ pub struct Backup {
 
 impl Backup {
     pub fn run(self, options: &Options, out: &mut Output) -> Result<Ending, CommandError> {
-        let Database::Sqlite(database) = options.configuration(Listeners::default())?.database;
+        let database = match options.configuration(Listeners::default())?.database {
+            Database::Sqlite(database) => database,
+            Database::Postgres(url) => return Err(not_ours(&url)),
+        };
         let file = self.file;
         let doing = || format!("backing up {} into {}", database.display(), file.display());
         if !database.exists() {
@@ -39,6 +43,12 @@ impl Backup {
         out.show(&Copied { from: database.display().to_string(), to: file.display().to_string() })?;
         Ok(Ending::Done)
     }
+}
+
+/// Whoever runs a PostgreSQL backs it up with its own tools, which know how.
+pub fn not_ours(url: &Url) -> CommandError {
+    CommandError::new(format!("backing up {url}"), "a PostgreSQL is backed up and restored by its own tools")
+        .fix("use pg_dump, or pg_basebackup with archived logs: docs/postgres.md shows how")
 }
 
 #[derive(Serialize)]

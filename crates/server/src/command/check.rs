@@ -39,17 +39,20 @@ impl Check {
                 vec![Point::failure("configuration", error, "`callveil config default` shows every key")]
             }
         };
-        let failed = points.iter().any(|point| point.state == State::Failure);
-        out.show(&Points(points))?;
-        Ok(if failed { Ending::Refused } else { Ending::Done })
+        Points(points).show(out)
     }
 }
 
-fn look_at(config: &Config) -> Vec<Point> {
-    let Database::Sqlite(path) = &config.database;
+/// Looks at everything that a server needs.
+pub fn look_at(config: &Config) -> Vec<Point> {
     let mut points = vec![configuration(config)];
-    points.push(disk(path));
-    points.extend(database(path));
+    match &config.database {
+        Database::Sqlite(path) => {
+            points.push(disk(path));
+            points.extend(database(path));
+        }
+        Database::Postgres(url) => points.extend(super::doctor::look_at(url)),
+    }
     points.push(listener("API listener", config.http.listen, LIVE, "CALLVEIL_HTTP_LISTEN"));
     let runs = is_callveil(config.http.listen, LIVE);
     points.extend(config.sip.listen.values().iter().map(|listen| sip_listener(*listen, runs)));
@@ -218,9 +221,9 @@ fn is_callveil(listen: Listen, sign: Sign) -> bool {
 
 /// One thing that was looked at.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Point {
-    name: &'static str,
-    state: State,
+pub struct Point {
+    pub name: &'static str,
+    pub state: State,
     says: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
@@ -228,29 +231,38 @@ struct Point {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+pub enum State {
     Ok,
     Warning,
     Failure,
 }
 
 impl Point {
-    fn ok(name: &'static str, says: impl fmt::Display) -> Point {
+    pub fn ok(name: &'static str, says: impl fmt::Display) -> Point {
         Point { name, state: State::Ok, says: says.to_string(), fix: None }
     }
 
-    fn warning(name: &'static str, says: impl fmt::Display, fix: impl fmt::Display) -> Point {
+    pub fn warning(name: &'static str, says: impl fmt::Display, fix: impl fmt::Display) -> Point {
         Point { name, state: State::Warning, says: says.to_string(), fix: Some(fix.to_string()) }
     }
 
-    fn failure(name: &'static str, says: impl fmt::Display, fix: impl fmt::Display) -> Point {
+    pub fn failure(name: &'static str, says: impl fmt::Display, fix: impl fmt::Display) -> Point {
         Point { name, state: State::Failure, says: says.to_string(), fix: Some(fix.to_string()) }
     }
 }
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Points(Vec<Point>);
+pub struct Points(pub Vec<Point>);
+
+impl Points {
+    /// Shows them; one that is a failure is bad news.
+    pub fn show(self, out: &mut Output) -> Result<Ending, CommandError> {
+        let failed = self.0.iter().any(|point| point.state == State::Failure);
+        out.show(&self)?;
+        Ok(if failed { Ending::Refused } else { Ending::Done })
+    }
+}
 
 impl fmt::Display for Points {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

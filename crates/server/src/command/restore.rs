@@ -7,6 +7,7 @@ use callveil_store::sqlite::{Mode, restore};
 use clap::Args;
 use serde::Serialize;
 
+use super::backup::not_ours;
 use super::verify::Verified;
 use super::{Ending, Listeners, Options, block_on};
 use crate::config::Database;
@@ -29,7 +30,10 @@ pub struct Restore {
 impl Restore {
     pub fn run(self, options: &Options, out: &mut Output) -> Result<Ending, CommandError> {
         let config = options.configuration(Listeners::default())?;
-        let Database::Sqlite(database) = &config.database;
+        let database = match &config.database {
+            Database::Sqlite(database) => database,
+            Database::Postgres(url) => return Err(not_ours(url)),
+        };
         make_directory(database)?;
         restore(&self.file, database).map_err(|e| {
             CommandError::new(format!("restoring {} into {}", self.file.display(), database.display()), e)

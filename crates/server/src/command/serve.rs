@@ -20,7 +20,7 @@ use crate::serving::{self, Addresses, End};
 /// Answer the GreenVN API, and keep the data in order
 ///
 /// Runs until SIGTERM or Ctrl-C, then finishes the requests in flight and exits with 0; a second signal ends it at
-/// once. One server at a time works on a database. Tenants, keys, numbers and settings that other commands change
+/// once. One server at a time works on a file of SQLite's, any number on one PostgreSQL. Tenants, keys, numbers and settings that other commands change
 /// take effect within a second.
 #[derive(Args, Debug)]
 #[command(after_long_help = "Examples:

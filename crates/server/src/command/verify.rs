@@ -13,7 +13,7 @@ use crate::output::Output;
 
 /// Check that what is stored keeps every law, and name what breaks one
 ///
-/// Looks at every allocation, every claim and the file itself. Works beside a running server; the exit code is 1
+/// Looks at every allocation, every claim and the database itself. Works beside a running server; the exit code is 1
 /// when something is found.
 #[derive(Args, Debug)]
 #[command(after_long_help = "Examples:
@@ -46,7 +46,7 @@ impl Verified {
     pub async fn of(at: &Installation) -> Result<Verified, CommandError> {
         let look = async || {
             let report = verify(&**at.node.store(), at.node.now()).await;
-            report.map_err(|e| CommandError::store(format!("verifying {}", at.path.display()), &e))
+            report.map_err(|e| CommandError::store(format!("verifying {}", at.database), &e))
         };
         let Report { mut allocations, mut claims, mut findings } = look().await?;
         if !findings.is_empty() {
@@ -55,7 +55,7 @@ impl Verified {
             findings.retain(|finding| second.findings.contains(finding));
         }
         Ok(Verified {
-            database: at.path.display().to_string(),
+            database: at.database.to_string(),
             allocations,
             claims,
             findings: findings.iter().map(Finding::to_string).collect(),
@@ -75,6 +75,8 @@ impl fmt::Display for Verified {
             return f.write_str("Every law is kept.");
         }
         findings.iter().try_for_each(|finding| writeln!(f, "broken: {finding}"))?;
-        f.write_str("Keep a copy of the file; `callveil restore FILE` puts a backup in its place.")
+        f.write_str(
+            "Keep a copy of the database before anything is mended; a backup may be put in its place.",
+        )
     }
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use callveil_domain::time::{NotALength, parse_length, write_length};
+use callveil_store::postgres::{BadUrl, Url};
 use serde::Deserialize;
 use tracing_subscriber::filter::Targets;
 
@@ -16,6 +17,8 @@ use tracing_subscriber::filter::Targets;
 pub enum Database {
     /// One file of SQLite's.
     Sqlite(PathBuf),
+    /// A PostgreSQL, for any number of nodes.
+    Postgres(Box<Url>),
 }
 
 impl FromStr for Database {
@@ -23,10 +26,14 @@ impl FromStr for Database {
 
     fn from_str(text: &str) -> Result<Database, BadValue> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Err(BadValue::new("names PostgreSQL, which is not in this release: use sqlite:PATH"));
+            let url = text.parse().map_err(|e: BadUrl| BadValue(e.to_string()))?;
+            return Ok(Database::Postgres(Box::new(url)));
         }
         let Some(path) = text.strip_prefix("sqlite:") else {
-            return Err(BadValue(format!("must be sqlite: and a path, such as sqlite:{}", file_name(text))));
+            return Err(BadValue(format!(
+                "must be sqlite: and a path, such as sqlite:{}, or postgres://USER@HOST/NAME",
+                file_name(text)
+            )));
         };
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.is_empty() || path == ":memory:" {
@@ -43,8 +50,10 @@ fn file_name(text: &str) -> &str {
 
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Database::Sqlite(path) = self;
-        write!(f, "sqlite:{}", path.display())
+        match self {
+            Database::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Database::Postgres(url) => url.fmt(f),
+        }
     }
 }
 

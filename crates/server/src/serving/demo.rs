@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::command::number::put;
 use crate::command::tenant;
+use crate::config::Database;
 use crate::credentials::Credentials;
 use crate::error::CommandError;
 use crate::installation::Installation;
@@ -77,7 +78,10 @@ const DOING: &str = "preparing the demo";
 
 /// The demo's credentials: those that were kept if they are good still, or new ones.
 async fn credentials(at: &Installation, sid: &Sid) -> Result<Credentials, CommandError> {
-    let file = at.path.with_file_name("demo-credentials");
+    let file = match &at.database {
+        Database::Sqlite(path) => path.with_file_name("demo-credentials"),
+        Database::Postgres(_) => PathBuf::from("demo-credentials"),
+    };
     let directory = at.node.directory();
     if let Some(kept) = read(&file).filter(|kept| is_live(&directory, kept)) {
         return Ok(kept);

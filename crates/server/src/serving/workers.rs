@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::Config;
+use crate::installation::Installation;
 
 /// How often the directory is looked at. Longer makes commands take effect later; each look is one small read.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -23,9 +24,17 @@ const REFRESH: Duration = Duration::from_millis(250);
 const UPKEEP: Duration = Duration::from_secs(1);
 
 /// Starts all work. It ends when the set is dropped.
-pub fn start(node: &Arc<Node>, config: &Config) -> JoinSet<()> {
+pub fn start(at: &Installation, config: &Config) -> JoinSet<()> {
+    let node = &at.node;
     let keep = Keep::of(config);
     let mut workers = JoinSet::new();
+    if let Some(time) = at.time.clone() {
+        let follow = move |_| {
+            let time = time.clone();
+            async move { time.follow().await }
+        };
+        workers.spawn(every(UPKEEP, "following the database's clock", Arc::clone(node), follow));
+    }
     workers.spawn(every(REFRESH, "renewing the directory", Arc::clone(node), renew));
     workers.spawn(every(UPKEEP, "writing down ends", Arc::clone(node), expire));
     workers.spawn(every(live::BEAT, "telling that this node lives", Arc::clone(node), live));

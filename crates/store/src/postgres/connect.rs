@@ -13,7 +13,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::session::Preparing;
@@ -160,9 +160,9 @@ impl Url {
         })
     }
 
-    /// Whether connections may be without encryption.
-    pub fn may_be_plain(&self) -> bool {
-        matches!(self.config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer)
+    /// How many connections a node may hold.
+    pub(super) fn connections(&self) -> usize {
+        self.connections
     }
 }
 
@@ -257,6 +257,8 @@ impl ServerCertVerifier for WhoeverItIs {
 
 #[cfg(test)]
 mod tests {
+    use tokio_postgres::config::SslMode;
+
     use super::*;
 
     fn shown(text: &str) -> String {

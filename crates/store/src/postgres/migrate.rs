@@ -93,6 +93,25 @@ const TAKE: Sql = Sql {
     types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::INT8],
 };
 
+/// A write that changes nothing, and is made durable all the same.
+pub(super) const TOUCH: Sql = Sql { text: "update migration set name = 'lock' where number = 0", types: &[] };
+
+/// How many steps a database has taken, and how many this program knows.
+pub(super) async fn progress(session: &Session) -> Result<(usize, usize), SchemaError> {
+    recognise(session).await?;
+    Ok((check(session).await?, MIGRATIONS.len()))
+}
+
+/// The indexes that so many steps make.
+pub(super) fn indexes(steps: usize) -> impl Iterator<Item = &'static str> {
+    let lines = MIGRATIONS.iter().take(steps).flat_map(|migration| migration.sql.lines());
+    lines.filter_map(|line| {
+        let made =
+            line.strip_prefix("create index ").or_else(|| line.strip_prefix("create unique index "))?;
+        made.split_whitespace().next()
+    })
+}
+
 /// Takes the steps that a database has not taken yet, and answers with their names.
 pub(super) async fn migrate(session: &Session) -> Result<Vec<&'static str>, SchemaError> {
     if session.query(&HAS_TABLE, &[]).await?.is_empty() {
