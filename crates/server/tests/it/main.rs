@@ -6,6 +6,10 @@ mod admin;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+#[path = "../../../store/tests/it/cluster.rs"]
+#[expect(dead_code, reason = "the suite of the store uses the rest")]
+mod cluster;
+#[cfg(test)]
 mod configuration;
 #[cfg(test)]
 mod crash;
@@ -17,6 +21,8 @@ mod http;
 mod life;
 #[cfg(test)]
 mod listener;
+#[cfg(test)]
+mod nodes;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

@@ -21,7 +21,9 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// A directory of its own, and the program pointed at a database in it.
 pub struct World {
     directory: TempDir,
-    database: PathBuf,
+    database: String,
+    /// More variables for the program.
+    variables: Vec<(String, String)>,
 }
 
 impl World {
@@ -31,7 +33,18 @@ impl World {
 
     /// A world whose database is elsewhere.
     pub fn with_database(path: &Path) -> World {
-        World { directory: TempDir::new().unwrap(), database: path.to_owned() }
+        World::on(&format!("sqlite:{}", path.display()))
+    }
+
+    /// A world on any database.
+    pub fn on(database: &str) -> World {
+        World { directory: TempDir::new().unwrap(), database: database.to_owned(), variables: Vec::new() }
+    }
+
+    /// The same world with another variable for the program.
+    pub fn with_variable(mut self, name: &str, value: &str) -> World {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -54,7 +67,8 @@ impl World {
         }
         command
             .current_dir(&self.directory)
-            .env("CALLVEIL_DATABASE", format!("sqlite:{}", self.database.display()))
+            .env("CALLVEIL_DATABASE", &self.database)
+            .envs(self.variables.clone())
             .env("CALLVEIL_HTTP_LISTEN", "127.0.0.1:0")
             .env("CALLVEIL_METRICS_LISTEN", "127.0.0.1:0")
             .env("CALLVEIL_SIP_LISTEN", "127.0.0.1:0")

@@ -166,7 +166,8 @@ pub(super) async fn redact(session: &Session, redactions: &[Redaction]) -> Resul
 
 /// Throws away the claims of a number and the answers in which it stands.
 pub(super) async fn forget(session: &Session, number: PhoneNumber) -> Result<(), Fault> {
-    session.query(&sql::FORGET_CLAIMS, &[&digits(number)]).await?;
+    let in_lists = format!(",{},", number.expose_digits());
+    session.query(&sql::FORGET_CLAIMS, &[&digits(number), &in_lists]).await?;
     session.query(&sql::FORGET_RECEIPTS, &[&number.expose_digits().to_string().as_bytes()]).await?;
     Ok(())
 }

@@ -757,10 +757,22 @@ statements! {
         where tenant_sid = $1
             and event_id = $2";
 
-    FORGET_CLAIMS(INT8) = "
+    /// Of allocations in which the number stands no more.
+    FORGET_CLAIMS(INT8, TEXT) = "
         delete from claim
         where kind = 0
-            and key = $1";
+            and key = $1
+            and not exists (
+                select 1
+                from virtual_number as v
+                join allocation as a
+                    on a.tenant_sid = v.tenant_sid
+                    and a.allocation_id = claim.allocation_id
+                where v.number = claim.virtual_number
+                    and strpos(
+                        ',' || a.a_numbers || ',' || a.a_learned || ',' || a.b_numbers || ',' || a.b_learned || ',',
+                        $2)
+                        > 0)";
 
     /// Goes through all of a day: an answer is kept as the bytes that were sent.
     FORGET_RECEIPTS(BYTEA) = "
