@@ -78,6 +78,8 @@ pub struct Sip {
 pub struct Webhooks {
     pub allow: List<Network>,
     pub allow_http: bool,
+    /// The waits between the attempts.
+    pub retries: List<Length>,
 }
 
 /// What is logged, and how.
@@ -150,6 +152,7 @@ impl Config {
             webhooks: Webhooks {
                 allow: last.of("webhooks.allow", |w| w.webhooks.allow.clone()),
                 allow_http: last.of("webhooks.allow_http", |w| w.webhooks.allow_http),
+                retries: last.of("webhooks.retries", |w| w.webhooks.retries.clone()),
             },
             log: Log {
                 level: last.of("log.level", |w| w.log.level.clone()),
@@ -256,6 +259,7 @@ mod tests {
                 ("metrics.listen", "127.0.0.1:9090"),
                 ("webhooks.allow", "none"),
                 ("webhooks.allow_http", "false"),
+                ("webhooks.retries", "5s, 5m, 30m, 2h, 5h, 10h, 14h, 20h, 1d"),
                 ("log.level", "info"),
                 ("log.format", "auto"),
             ]

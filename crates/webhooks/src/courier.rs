@@ -30,7 +30,7 @@ use crate::retry;
 
 /// How long a delivery is left to the node that leased it. Longer than any attempt takes; after a crash its deliveries
 /// wait for this long.
-pub const LEASE: Duration = Duration::from_secs(30);
+pub const LEASE: Duration = Duration::from_secs(20);
 
 /// How often it is looked for what has become due meanwhile. Longer makes events later, shorter costs a small read each
 /// time.
@@ -49,6 +49,7 @@ const BATCH: usize = 1_024;
 pub struct Courier {
     node: Arc<Node>,
     client: Client,
+    waits: Vec<Duration>,
     health: HashMap<EndpointKey, Health>,
     attempts: JoinSet<Attempt>,
     /// Whose attempt each task makes, for one that ends by a defect.
@@ -68,11 +69,12 @@ struct Attempt {
 }
 
 impl Courier {
-    /// A courier for what this node's store holds.
-    pub fn new(node: Arc<Node>, client: Client) -> Courier {
+    /// A courier for what this node's store holds, that waits so long after each attempt that was not taken.
+    pub fn new(node: Arc<Node>, client: Client, waits: Vec<Duration>) -> Courier {
         Courier {
             node,
             client,
+            waits,
             health: HashMap::new(),
             attempts: JoinSet::new(),
             tasks: HashMap::new(),
@@ -191,7 +193,7 @@ impl Courier {
         if retry::gone(answer) {
             tokio::spawn(disable(Arc::clone(&self.node), key));
         }
-        let result = retry::settlement(answer, attempts_before, now, &mut *rng);
+        let result = retry::settlement(answer, attempts_before, &self.waits, now, &mut *rng);
         self.settled.push(Settled { key: delivery, leased_until, result });
     }
 

@@ -1,8 +1,8 @@
 //! How an endpoint has been answering, and so how much it is given at a time. Pure.
 //!
 //! Each endpoint has room of its own: one that hangs fills its room and nobody else's. The room grows by one with each
-//! message that is taken and is halved with each that is not. After [`TRIPS`] failures on end the endpoint is left
-//! alone for a while (a circuit breaker); then one message is tried.
+//! message that is taken and shrinks by two with each that is not, so that it stays wide while fewer than a third fail.
+//! After [`TRIPS`] failures on end the endpoint is left alone for a while (a circuit breaker); then one message is tried.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ impl Health {
     /// A message was not taken, and the receiver asked to be left alone for `wait`, if it did.
     pub fn failed(&mut self, wait: Option<Duration>, now: Timestamp, rng: &mut Chance) -> Option<News> {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.room = (self.room / 2).max(1);
+        self.room = self.room.saturating_sub(2).max(1);
         self.failures = self.failures.saturating_add(1);
         if let Some(until) = wait.map(|wait| now.plus(wait)) {
             self.left_alone_until = self.left_alone_until.max(until);
@@ -130,7 +130,7 @@ mod tests {
         }
         assert_eq!(health.room(NOW), MOST_ROOM);
         fail(&mut health, NOW);
-        assert_eq!(health.room(NOW), MOST_ROOM / 2);
+        assert_eq!(health.room(NOW), MOST_ROOM - 2);
     }
 
     #[test]
@@ -168,6 +168,6 @@ mod tests {
         let mut health = Health::default();
         health.given(1);
         health.failed(Some(Duration::from_secs(60)), NOW, &mut StdRng::seed_from_u64(1));
-        assert_eq!((health.room(at(59)), health.room(at(60))), (0, FIRST_ROOM / 2));
+        assert_eq!((health.room(at(59)), health.room(at(60))), (0, FIRST_ROOM - 2));
     }
 }

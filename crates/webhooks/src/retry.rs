@@ -9,8 +9,8 @@ use hyper::StatusCode;
 
 use crate::client::Answer;
 
-/// How long is waited after each attempt that was not taken, from the first on. Three days and three hours in all, so
-/// that a receiver which breaks on a Friday evening has its events on Monday.
+/// How long is waited after each attempt that was not taken, from the first on, unless the operator says otherwise. Three
+/// days and three hours in all, so that a receiver which breaks on a Friday evening has its events on Monday.
 pub const WAITS: [Duration; 9] = [
     Duration::from_secs(5),
     Duration::from_secs(5 * 60),
@@ -44,8 +44,15 @@ pub fn asked_to_wait(answer: Answer) -> Option<Duration> {
     }
 }
 
-/// What an attempt comes to that was made after so many others, and answered at `now`.
-pub fn settlement(answer: Answer, attempts_before: u32, now: Timestamp, rng: &mut Chance) -> Settlement {
+/// What an attempt comes to that was made after so many others, and answered at `now`. After the last of `waits` the
+/// message is given up.
+pub fn settlement(
+    answer: Answer,
+    attempts_before: u32,
+    waits: &[Duration],
+    now: Timestamp,
+    rng: &mut Chance,
+) -> Settlement {
     let (status, why) = match answer {
         Answer::Status { status, .. } if status.is_success() => {
             return Settlement::Delivered { status: status.as_u16() };
@@ -55,7 +62,7 @@ pub fn settlement(answer: Answer, attempts_before: u32, now: Timestamp, rng: &mu
         }
         Answer::Nothing(silence) => (None, silence.to_string()),
     };
-    let wait = WAITS.get(attempts_before as usize).filter(|_| !gone(answer));
+    let wait = waits.get(attempts_before as usize).filter(|_| !gone(answer));
     let Some(wait) = wait else { return Settlement::Dead { status, why } };
     let wait = jittered(*wait, rng).max(asked_to_wait(answer).unwrap_or_default());
     Settlement::Again { at: now.plus(wait), status, why }
@@ -84,7 +91,7 @@ mod tests {
     }
 
     fn settle(answer: Answer, attempts_before: u32) -> Settlement {
-        settlement(answer, attempts_before, NOW, &mut StdRng::seed_from_u64(7))
+        settlement(answer, attempts_before, &WAITS, NOW, &mut StdRng::seed_from_u64(7))
     }
 
     #[test]
@@ -144,7 +151,7 @@ mod tests {
         #[test]
         fn the_waits_grow_as_they_are_told_to_a_fifth(before in 0_u32..9, seed: u64) {
             let answer = Answer::Nothing(Silence::Connection);
-            let settled = settlement(answer, before, NOW, &mut StdRng::seed_from_u64(seed));
+            let settled = settlement(answer, before, &WAITS, NOW, &mut StdRng::seed_from_u64(seed));
             let Settlement::Again { at, .. } = settled else { panic!("{settled:?}") };
             let (wait, told) = (at.since(NOW), WAITS[before as usize]);
             prop_assert!(wait >= told * 4 / 5 && wait <= told * 6 / 5, "{wait:?} for {told:?}");

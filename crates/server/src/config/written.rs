@@ -57,6 +57,7 @@ pub struct WrittenMetrics {
 pub struct WrittenWebhooks {
     pub allow: Option<List<Network>>,
     pub allow_http: Option<bool>,
+    pub retries: Option<List<Length>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -94,6 +95,7 @@ impl Written {
             webhooks: WrittenWebhooks {
                 allow: read.value("CALLVEIL_WEBHOOKS_ALLOW")?,
                 allow_http: read.value("CALLVEIL_WEBHOOKS_ALLOW_HTTP")?,
+                retries: read.value("CALLVEIL_WEBHOOKS_RETRIES")?,
             },
             log: WrittenLog {
                 level: read.value("CALLVEIL_LOG_LEVEL")?,

@@ -22,7 +22,8 @@ pub struct Webhooks {
 impl Webhooks {
     /// Starts to deliver what is owed.
     pub fn start(node: &Arc<Node>, config: &config::Webhooks) -> Result<Webhooks, CommandError> {
-        let courier = Courier::new(Arc::clone(node), client(config)?);
+        let waits = config.retries.values().iter().map(|wait| (*wait).into()).collect();
+        let courier = Courier::new(Arc::clone(node), client(config)?, waits);
         let (stop, stopped) = oneshot::channel();
         let work = tokio::spawn(courier.run(async move { drop(stopped.await) }));
         Ok(Webhooks { stop, work })

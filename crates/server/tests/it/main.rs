@@ -26,4 +26,6 @@ mod nodes;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod webhooks;
+#[cfg(test)]
 mod world;

@@ -95,7 +95,7 @@ struct CallData<'e> {
     refused_because: Option<&'e str>,
     ended_by: Option<&'static str>,
     talk_ms: u64,
-    recording: Option<&'e str>,
+    recording_url: Option<&'e str>,
     legs: Vec<LegData>,
 }
 
@@ -224,7 +224,7 @@ impl<'e> CallData<'e> {
             refused_because: because,
             ended_by: by,
             talk_ms: u64::try_from(call.talked().as_millis()).unwrap_or(u64::MAX),
-            recording: call.recording.as_ref().map(|name| name.as_str()),
+            recording_url: call.recording.as_ref().map(|name| name.as_str()),
             legs: call.legs.iter().map(|leg| LegData::of(leg, shown)).collect(),
         }
     }

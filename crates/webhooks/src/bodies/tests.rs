@@ -188,7 +188,7 @@ fn a_completed_call_in_our_envelope() {
             "rang_at": "2026-11-30T10:54:01.543Z"
           }
         ],
-        "recording": null,
+        "recording_url": null,
         "side": "a",
         "started_at": "2026-11-30T10:54:00.123Z",
         "talk_ms": 27000,
@@ -219,7 +219,7 @@ fn a_refused_call_in_our_envelope() {
         "greenvn_id": "00000000-0000-7000-8000-000000000001",
         "joined_by_pin": false,
         "legs": [],
-        "recording": null,
+        "recording_url": null,
         "refused_because": "one-way",
         "side": "b",
         "started_at": "2026-11-30T10:54:00.123Z",

@@ -15,6 +15,7 @@ use callveil_store::sqlite::{Mode, SqliteStore};
 use callveil_webhooks::client::{Client, Patience};
 use callveil_webhooks::courier::Courier;
 use callveil_webhooks::resolve::Resolver;
+use callveil_webhooks::retry::WAITS;
 use callveil_webhooks::sample;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -115,7 +116,7 @@ impl World {
 
     pub fn courier_with(&self, patience: Patience) -> Running {
         let client = Client::new(guard(), Resolver::of_the_system().unwrap(), patience).unwrap();
-        let courier = Courier::new(Arc::clone(&self.node), client);
+        let courier = Courier::new(Arc::clone(&self.node), client, WAITS.to_vec());
         let (stop, stopped) = oneshot::channel::<()>();
         let work = tokio::spawn(courier.run(async move { drop(stopped.await) }));
         Running { stop: Some(stop), work }

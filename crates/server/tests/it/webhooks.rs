@@ -1,0 +1,394 @@
+//! Events on their way from the program to receivers: none is lost, whatever breaks.
+//!
+//! `CALLVEIL_LOSS_EVENTS=100000 CALLVEIL_LOSS_KILLS=20 cargo test -p callveil-server --test it no_event_is_lost
+//! -- --nocapture` is the longer form.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use callveil_domain::delivery::DeliveryState;
+use callveil_domain::endpoint::{Dialect, Endpoint, EndpointId, Secret};
+use callveil_domain::store::{Change, DeliveryQuery, DirectoryWrite, EventQuery, Order, Outcome, Store};
+use callveil_domain::tenant::Sid;
+use callveil_domain::time::Timestamp;
+use callveil_store::sqlite::{Mode, SqliteStore};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+
+use crate::http::Client;
+use crate::world::{Server, Tenant, World, party, until};
+
+/// What a receiver took.
+#[derive(Clone, Debug)]
+struct Taken {
+    id: String,
+    signature: String,
+    timestamp: String,
+    body: String,
+}
+
+impl Taken {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// What a receiver does with a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reply {
+    Take,
+    Answer(&'static str),
+    Close,
+    Hang,
+}
+
+/// A receiver on loopback. Its threads end with the test.
+struct Receiver {
+    address: SocketAddr,
+    taken: Arc<Mutex<Vec<Taken>>>,
+    refused: Arc<AtomicUsize>,
+}
+
+impl Receiver {
+    fn start(reply: impl FnMut() -> Reply + Send + 'static) -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let receiver = Receiver {
+            address: listener.local_addr().unwrap(),
+            taken: Arc::default(),
+            refused: Arc::default(),
+        };
+        let (taken, refused) = (Arc::clone(&receiver.taken), Arc::clone(&receiver.refused));
+        let reply = Arc::new(Mutex::new(reply));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (taken, refused, reply) = (Arc::clone(&taken), Arc::clone(&refused), Arc::clone(&reply));
+                thread::spawn(move || {
+                    let mut stream = BufReader::new(stream);
+                    while let Some(message) = read(&mut stream) {
+                        let reply = reply.lock().unwrap()();
+                        match reply {
+                            Reply::Take => taken.lock().unwrap().push(message),
+                            Reply::Answer(_) | Reply::Close | Reply::Hang => {
+                                refused.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                        if !answer(stream.get_mut(), reply) {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        receiver
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
+    }
+
+    fn taken(&self) -> Vec<Taken> {
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+fn read(stream: &mut BufReader<TcpStream>) -> Option<Taken> {
+    let mut headers = BTreeMap::new();
+    let mut line = String::new();
+    stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+    }
+    let mut body = vec![0; headers["content-length"].parse().unwrap()];
+    stream.read_exact(&mut body).ok()?;
+    let header = |name: &str| headers[name].clone();
+    Some(Taken {
+        id: header("webhook-id"),
+        signature: header("webhook-signature"),
+        timestamp: header("webhook-timestamp"),
+        body: String::from_utf8(body).unwrap(),
+    })
+}
+
+/// Whether the connection is used on.
+fn answer(stream: &mut TcpStream, reply: Reply) -> bool {
+    match reply {
+        Reply::Take => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_ok(),
+        Reply::Answer(head) => {
+            stream.write_all(format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n").as_bytes()).is_ok()
+        }
+        Reply::Close => false,
+        // Until the other side has had enough.
+        Reply::Hang => {
+            let _ = stream.read(&mut [0]);
+            false
+        }
+    }
+}
+
+/// A world whose server sends to loopback, and tries again soon.
+fn world() -> (World, Tenant, String) {
+    let world = World::new();
+    let tenant = world.tenant("acme", 200);
+    let retries = vec!["\"1s\""; 24].join(", ");
+    let text = format!("[webhooks]\nallow = [\"127.0.0.0/8\"]\nallow_http = true\nretries = [{retries}]\n");
+    let file = world.write("callveil.toml", &text).to_str().unwrap().to_owned();
+    (world, tenant, file)
+}
+
+fn open(world: &World) -> SqliteStore {
+    SqliteStore::open(&world.path("callveil.db"), Mode::Tool).unwrap()
+}
+
+fn now<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn acme() -> Sid {
+    Sid::parse("acme").unwrap()
+}
+
+const KEY: [u8; 32] = [9; 32];
+
+fn add_endpoint(world: &World, receiver: &Receiver) {
+    let endpoint = Endpoint {
+        id: EndpointId::parse("ep_1").unwrap(),
+        dialect: Dialect::Standard,
+        url: receiver.url(),
+        kinds: Vec::new(),
+        masked: false,
+        secrets: vec![Secret { key: KEY, until: None }],
+        created_at: Timestamp::EPOCH,
+        disabled: None,
+    };
+    let store = open(world);
+    let mut change = Change::at(now(store.latest_moment()).unwrap());
+    change.directory.push(DirectoryWrite::PutEndpoint { tenant: acme(), endpoint });
+    assert_eq!(now(store.apply(change)).unwrap(), Outcome::Applied);
+}
+
+fn serve(world: &World, config: &str) -> Server {
+    world.serve_with(&["--config", config]).unwrap_or_else(|refused| panic!("{refused:?}"))
+}
+
+/// The life of one allocation, which is told in three events: answers to its id if all of it was answered.
+fn life(client: &mut Client, n: usize) -> std::io::Result<String> {
+    let create = json!({
+        "connection_id": format!("order-{n}"),
+        "aparty_numbers": [party(2 * n)],
+        "bparty_numbers": [party(2 * n + 1)],
+        "usage": "twoway",
+    });
+    let made = client.try_ask("POST", "", Some(&create))?;
+    assert_eq!(made.status, 200, "{made:?}");
+    let id = made.data()["greenvn_id"].as_str().unwrap().to_owned();
+    let update = json!({"bparty_numbers": [party(2 * n + 1)], "usage": "oneway"});
+    let updated = client.try_ask("PUT", &format!("/{id}/call-party"), Some(&update))?;
+    assert_eq!(updated.status, 200, "{updated:?}");
+    let ended = client.try_ask("DELETE", &format!("/{id}"), None)?;
+    assert_eq!(ended.status, 200, "{ended:?}");
+    Ok(id)
+}
+
+#[test]
+fn what_happens_is_told_signed_and_in_order() {
+    let receiver = Receiver::start(|| Reply::Take);
+    let (world, tenant, config) = world();
+    add_endpoint(&world, &receiver);
+    let server = serve(&world, &config);
+
+    let id = life(&mut tenant.client(&server), 1).unwrap();
+    until("the third event", crate::world::SOON, || receiver.taken().len() == 3);
+
+    let taken = receiver.taken();
+    let told: Vec<(Value, Value)> = taken
+        .iter()
+        .map(Taken::json)
+        .map(|event| (event["type"].clone(), event["data"]["greenvn_id"].clone()))
+        .collect();
+    let kinds = ["allocation.created", "allocation.updated", "allocation.released"];
+    assert_eq!(told, kinds.map(|kind| (json!(kind), json!(id))));
+    for Taken { id, signature, timestamp, body } in &taken {
+        let at = Timestamp::from_micros(timestamp.parse::<i64>().unwrap() * 1_000_000);
+        let signed = callveil_webhooks::sign::signatures(id, at, body.as_bytes(), [KEY.as_slice()]);
+        assert_eq!(signature, &signed);
+    }
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_sample_is_sent_and_its_answer_shown() {
+    let (world, _, config) = world();
+    let taking = Receiver::start(|| Reply::Take);
+    let url = taking.url();
+
+    let shown = world.json(&["--config", &config, "webhook", "test", &url]);
+    let taken = taking.taken().remove(0);
+    assert_eq!((&shown["answer"], &shown["taken"]), (&json!("200 OK"), &json!(true)));
+    assert_eq!(shown["webhook_signature"], json!(taken.signature));
+    assert_eq!(shown["body"], json!(taken.body));
+    assert_eq!(taken.json()["type"], "call.completed");
+
+    let refusing = Receiver::start(|| Reply::Answer("503 Busy\r\nretry-after: 7"));
+    let refused = world.run(&["--config", &config, "webhook", "test", &refusing.url()]);
+    assert_eq!(refused.code(), Some(1));
+    assert!(
+        refused.stdout.contains("not taken: 503 Service Unavailable, to be asked again in 7 s"),
+        "{refused:?}"
+    );
+
+    let elsewhere = world.run(&["webhook", "test", "https://127.0.0.1/"]);
+    assert_eq!(elsewhere.code(), Some(1));
+    assert!(elsewhere.stdout.contains("not taken: the address is not a public one"), "{elsewhere:?}");
+}
+
+/// How many clients make things happen at a time.
+const CLIENTS: usize = 4;
+
+fn count(variable: &str, otherwise: usize) -> usize {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a count"))
+}
+
+#[test]
+fn no_event_is_lost_by_failing_receivers_and_killed_servers() {
+    let events = count("CALLVEIL_LOSS_EVENTS", 3_000);
+    let kills = count("CALLVEIL_LOSS_KILLS", 3);
+    let seed: u64 = rand::random();
+    println!("seed {seed}, {events} events, {kills} kills");
+    let mut chance = StdRng::seed_from_u64(seed);
+    // Each takes a quarter of a minute, which the shorter form has not.
+    let hangs = events > 10_000;
+    let receiver = Receiver::start(move || match chance.random_range(0..1_000) {
+        0..120 => Reply::Answer("500 Internal Server Error"),
+        120..140 => Reply::Answer("429 Too Many Requests\r\nretry-after: 1"),
+        140..199 => Reply::Close,
+        199 if hangs => Reply::Hang,
+        _ => Reply::Take,
+    });
+    let (world, tenant, config) = world();
+    add_endpoint(&world, &receiver);
+
+    // 1. Lives of allocations, and a server that is killed among them.
+    let next = AtomicUsize::new(1);
+    let mut lived = BTreeSet::new();
+    let wanted = events.div_ceil(3);
+    for round in 0..=kills {
+        let server = serve(&world, &config);
+        let share = (wanted * (round + 1)).div_ceil(kills + 1) - lived.len();
+        let last = round == kills;
+        let (answered, answers) = channel();
+        thread::scope(|clients| {
+            for _ in 0..CLIENTS {
+                let (answered, client) = (answered.clone(), tenant.client(&server));
+                clients.spawn(|| live(client, &next, answered));
+            }
+            drop(answered);
+            lived.extend(answers.iter().take(share));
+            // The clients end when nobody counts any more.
+            drop(answers);
+            if !last {
+                server.kill();
+                return;
+            }
+            // 2. Until nothing is owed any more.
+            let bound = Duration::from_secs(120 + events as u64 / 100);
+            until("the end of what is owed", bound, || pending(&world) == 0);
+            assert!(server.stop().success());
+        });
+    }
+
+    // 3. What the store has, and what the receiver took.
+    let mut first_taken: BTreeMap<String, (usize, Taken)> = BTreeMap::new();
+    let taken = receiver.taken();
+    for (n, message) in taken.iter().enumerate() {
+        let (_, first) = first_taken.entry(message.id.clone()).or_insert_with(|| (n, message.clone()));
+        assert_eq!(first.body, message.body, "a repeat says the same");
+    }
+    let known = events_of(&world);
+    let lost: Vec<_> = known.iter().filter(|event| !first_taken.contains_key(&event.0)).collect();
+    assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), known.len());
+    assert_eq!(first_taken.len(), known.len(), "nothing is told that did not happen");
+
+    let mut lines: BTreeMap<&[u8; 16], Vec<(u64, usize)>> = BTreeMap::new();
+    for (id, line, sequence) in &known {
+        lines.entry(line).or_default().push((*sequence, first_taken[id].0));
+    }
+    for (line, mut told) in lines {
+        told.sort_unstable();
+        assert!(told.is_sorted_by_key(|(_, place)| *place), "{line:?} came in the order {told:?}");
+    }
+
+    let mut told_of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (_, message) in first_taken.values() {
+        let event = message.json();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        told_of.entry(text(&event["data"]["greenvn_id"])).or_default().insert(text(&event["type"]));
+    }
+    for id in &lived {
+        assert_eq!(told_of[id].len(), 3, "each answered step of {id} is told: {:?}", told_of[id]);
+    }
+    println!(
+        "{} events of {} allocations, {} kills: 0 lost, {} refused by the receiver, {} repeated with the same id",
+        known.len(),
+        told_of.len(),
+        kills,
+        receiver.refused.load(Ordering::Relaxed),
+        taken.len() - known.len(),
+    );
+}
+
+/// Lives one allocation after the other until the server is gone or nobody counts any more.
+fn live(mut client: Client, next: &AtomicUsize, answered: Sender<String>) {
+    loop {
+        let n = next.fetch_add(1, Ordering::Relaxed);
+        // What was not answered may have come about or not.
+        let Ok(id) = life(&mut client, n) else { return };
+        if answered.send(id).is_err() {
+            return;
+        }
+    }
+}
+
+fn pending(world: &World) -> usize {
+    let store = open(world);
+    let wanted = DeliveryQuery {
+        endpoint: None,
+        event: None,
+        state: Some(DeliveryState::Pending),
+        before: None,
+        limit: 1,
+    };
+    now(store.deliveries(&acme(), wanted)).unwrap().len()
+}
+
+/// Every event that the store has: its id, its line and its place in it.
+fn events_of(world: &World) -> Vec<(String, [u8; 16], u64)> {
+    let store = open(world);
+    let mut found = Vec::new();
+    let mut past = None;
+    loop {
+        let wanted = EventQuery {
+            from: Timestamp::EPOCH,
+            to: Timestamp::from_micros(4_000_000_000_000_000), // later than anybody
+            kind: None,
+            allocation: None,
+            call: None,
+            order: Order::Oldest,
+            past,
+            limit: 1_000,
+        };
+        let page = now(store.events(&acme(), wanted)).unwrap();
+        let Some(last) = page.last() else { return found };
+        past = Some(last.id);
+        found.extend(page.into_iter().map(|event| (event.id.to_string(), event.line.0, event.sequence)));
+    }
+}
