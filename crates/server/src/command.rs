@@ -12,6 +12,7 @@ pub mod restore;
 pub mod serve;
 pub mod settings;
 pub mod tenant;
+pub mod trunk;
 pub mod verify;
 pub mod webhook;
 
@@ -93,6 +94,8 @@ enum Command {
     #[command(subcommand)]
     Settings(settings::Settings),
     #[command(subcommand)]
+    Trunk(trunk::Trunk),
+    #[command(subcommand)]
     Call(call::Call),
     #[command(subcommand)]
     Webhook(webhook::Webhook),
@@ -125,6 +128,7 @@ impl CommandLine {
             Command::Tenant(tenant) => tenant.run(&options, out),
             Command::Number(number) => number.run(&options, out),
             Command::Settings(settings) => settings.run(&options, out),
+            Command::Trunk(trunk) => trunk.run(&options, out),
             Command::Call(call) => call.run(&options, out),
             Command::Webhook(webhook) => webhook.run(&options, out),
             Command::Verify(verify) => verify.run(&options, out),

@@ -15,6 +15,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use callveil_domain::trunk::Trunk;
 use callveil_webhooks::guard::Network;
 
 pub use values::{Database, Length, List, Listen, LogFilter, LogFormat};
@@ -40,6 +41,8 @@ pub struct Config {
     pub http: Http,
     /// Where calls come in.
     pub sip: Sip,
+    /// The trunks that stand in the file; those of the database are beside them.
+    pub trunks: Vec<Trunk>,
     /// Where the metrics are served.
     pub metrics_listen: Listen,
     /// Where webhooks may go.
@@ -148,6 +151,7 @@ impl Config {
                 calls: last.of("sip.calls", |w| w.sip.calls),
                 drain_timeout: last.of("sip.drain_timeout", |w| w.sip.drain_timeout).into(),
             },
+            trunks: layers.iter().flat_map(|l| &l.written.trunk).map(|t| t.trunk().clone()).collect(),
             metrics_listen: last.of("metrics.listen", |w| w.metrics.listen),
             webhooks: Webhooks {
                 allow: last.of("webhooks.allow", |w| w.webhooks.allow.clone()),
@@ -320,7 +324,28 @@ mod tests {
         check("[metrics]\nlisten = \"9090\"", "line 2, column 10", "127.0.0.1:9090");
         check("[log]\nlevel = \"inf\"", "line 2, column 9", "off, error, warn, info, debug or trace");
         check("[webhooks]\nallow = \"10.0.0.1/33\"", "line 2, column 9", "invalid IP address");
+        check("[[trunk]]\nsources = \"192.0.2.1\"", "line 1", "a trunk needs a name");
+        check("[[trunk]]\nname = \"one\"\ntarget = \"192.0.2.1\"", "line 1", "no setting 'target'");
         check("[http]\nconnections = 0", "line 2, column 15", "nonzero");
+    }
+
+    #[test]
+    fn trunks_stand_in_the_file() {
+        let text = "[[trunk]]\nname = \"one\"\nsources = [\"192.0.2.0/24\", \"198.51.100.7\"]\ncalls = 30\n\
+                    [[trunk]]\nname = \"two\"\ntargets = \"sip.example.com\"\ntransport = \"tls\"";
+        let file: Written = toml::from_str(text).unwrap();
+
+        let config = resolve(vec![(Origin::File(PathBuf::from("callveil.toml")), file)]);
+
+        let said: Vec<_> = config.trunks.iter().map(|t| (t.name.as_str(), t.said())).collect();
+        let sources = "192.0.2.0/24, 198.51.100.7/32".to_owned();
+        assert_eq!(
+            said,
+            [
+                ("one", vec![("sources", sources), ("calls", "30".to_owned())]),
+                ("two", vec![("targets", "sip.example.com".to_owned()), ("transport", "tls".to_owned())]),
+            ]
+        );
     }
 
     #[test]

@@ -57,6 +57,17 @@ impl CommandError {
             }
         }
     }
+
+    /// A trunk was not changed.
+    pub fn trunk(doing: impl fmt::Display, failure: &Failure<DirectoryConflict>) -> CommandError {
+        let doing = doing.to_string();
+        match failure {
+            Failure::Store(error) => CommandError::store(doing, error),
+            Failure::Refused(conflict) => {
+                CommandError::new(doing, explain(conflict)).fix("`callveil trunk list` shows those there are")
+            }
+        }
+    }
 }
 
 /// The conflict with the number it is about: virtual numbers are no secret to their operator.

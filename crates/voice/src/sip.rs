@@ -9,10 +9,13 @@
 //! - the library's own log, which holds whole messages, is for nobody: `rsipstack` is silenced where logging is set up;
 //! - dialogues are counted ([`Sip::counts`]), and none stays when its leg has ended.
 
+mod datagrams;
 mod dialogs;
+pub mod gate;
 mod inbound;
 mod outbound;
 mod outgoing;
+mod probe;
 mod reading;
 mod session;
 mod stack;
@@ -34,13 +37,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::leg::{Dial, Invitation, Leg, Port};
 
+pub use probe::{Probed, Silence};
+
 use dialogs::Dialogs;
 use outgoing::ALLOWED;
 use stack::Stack;
 use trunks::Trunks;
 
 /// Where to listen, and how much to bear.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// The addresses to listen on, each by UDP and by TCP. Port 0 takes one that is free.
     pub listen: Vec<SocketAddr>,
@@ -132,6 +137,7 @@ pub async fn start(
     for (stack, transactions) in stacks.into_iter().zip(incoming) {
         tokio::spawn(take_in(Arc::clone(&shared), stack, transactions, invitations.clone()));
     }
+    tokio::spawn(probe::keep_asking(Arc::clone(&shared)));
     Ok((Sip { shared }, invited))
 }
 
@@ -149,6 +155,11 @@ impl Sip {
     /// Takes no new calls from here on: they are told 503, and OPTIONS too. Those in progress go on.
     pub fn drain(&self) {
         self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks every address of a trunk whether it is there.
+    pub async fn probe(&self, trunk: &Trunk) -> Vec<Probed> {
+        probe::all(&self.shared, trunk).await
     }
 
     /// How much is in flight.

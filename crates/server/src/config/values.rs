@@ -1,5 +1,6 @@
 //! The values that configuration keys take: each reads one text, the same in a file, a variable and a flag.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use callveil_domain::time::{NotALength, parse_length, write_length};
+use callveil_domain::trunk::{Trunk, TrunkName};
 use callveil_store::postgres::{BadUrl, Url};
 use serde::Deserialize;
 use tracing_subscriber::filter::Targets;
@@ -135,6 +137,49 @@ impl<T: fmt::Display> fmt::Display for List<T> {
             [] => f.write_str("none"),
             values => f.write_str(&values.iter().map(T::to_string).collect::<Vec<_>>().join(", ")),
         }
+    }
+}
+
+/// A trunk that stands in the file: its name, and its settings by their names.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, SettingText>")]
+pub struct FileTrunk(Trunk);
+
+impl FileTrunk {
+    pub fn trunk(&self) -> &Trunk {
+        &self.0
+    }
+}
+
+/// A setting as TOML has it: a text, a number, or a list of texts.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SettingText {
+    Text(String),
+    Whole(i64),
+    List(Vec<String>),
+}
+
+impl TryFrom<BTreeMap<String, SettingText>> for FileTrunk {
+    type Error = BadValue;
+
+    fn try_from(written: BTreeMap<String, SettingText>) -> Result<FileTrunk, BadValue> {
+        let texts = written.into_iter().map(|(name, value)| {
+            let text = match value {
+                SettingText::Text(text) => text,
+                SettingText::Whole(number) => number.to_string(),
+                SettingText::List(list) => list.join(","),
+            };
+            (name, text)
+        });
+        let mut texts: BTreeMap<String, String> = texts.collect();
+        let name = texts.remove("name").and_then(|name| TrunkName::parse(&name));
+        let name = name.ok_or(BadValue::new("a trunk needs a name of 1 to 32 letters, digits, - and _"))?;
+        let mut trunk = Trunk::new(name);
+        for (setting, text) in &texts {
+            trunk.set(setting, text).map_err(|why| BadValue(why.to_string()))?;
+        }
+        trunk.complete().map(FileTrunk).map_err(|why| BadValue(why.to_string()))
     }
 }
 

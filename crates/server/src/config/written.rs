@@ -8,7 +8,7 @@ use std::str::FromStr;
 use callveil_webhooks::guard::Network;
 use serde::Deserialize;
 
-use super::values::{Database, Length, List, Listen, LogFilter, LogFormat};
+use super::values::{Database, FileTrunk, Length, List, Listen, LogFilter, LogFormat};
 
 /// What one layer says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -20,6 +20,7 @@ pub struct Written {
     pub receipt_memory: Option<Length>,
     pub http: WrittenHttp,
     pub sip: WrittenSip,
+    pub trunk: Vec<FileTrunk>,
     pub metrics: WrittenMetrics,
     pub webhooks: WrittenWebhooks,
     pub log: WrittenLog,
@@ -91,6 +92,7 @@ impl Written {
                 calls: read.value("CALLVEIL_SIP_CALLS")?,
                 drain_timeout: read.value("CALLVEIL_SIP_DRAIN_TIMEOUT")?,
             },
+            trunk: Vec::new(),
             metrics: WrittenMetrics { listen: read.value("CALLVEIL_METRICS_LISTEN")? },
             webhooks: WrittenWebhooks {
                 allow: read.value("CALLVEIL_WEBHOOKS_ALLOW")?,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use callveil_domain::live::NodeId;
 use callveil_domain::node::Node;
+use callveil_domain::tenant::Directory;
+use callveil_domain::trunk::Trunk;
 use callveil_voice::driver::Switchboard;
 use callveil_voice::leg::Port;
 use callveil_voice::media::prompt::Prompts;
@@ -53,7 +55,8 @@ impl Telephone {
             retry_after: RETRY_AFTER,
         };
         let directory = at.node.directory();
-        let started = sip::start(settings, directory.trunks().to_vec(), randomness()).await;
+        let trunks = Trunks { written: config.trunks.clone() };
+        let started = sip::start(settings, trunks.with(&directory), randomness()).await;
         let (sip, invitations) = started.map_err(|e| not_listening(&e))?;
 
         let id = at.node.id();
@@ -63,7 +66,7 @@ impl Telephone {
         let mut work = JoinSet::new();
         work.spawn(Arc::clone(&board).serve(invitations));
         work.spawn(hang_up_on_request(Arc::clone(&at.node), id, Arc::clone(&board)));
-        work.spawn(follow_trunks(Arc::clone(&at.node), directory.revision, sip.clone()));
+        work.spawn(follow_trunks(Arc::clone(&at.node), trunks, directory.revision, sip.clone()));
         Ok(Telephone { line: Some(Line { sip, board, _work: work }) })
     }
 
@@ -125,15 +128,29 @@ fn sound(sip: &Sip) -> relay::Config {
 /// How long a leg may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// The trunks of the configuration file, which stay as they are.
+struct Trunks {
+    written: Vec<Trunk>,
+}
+
+impl Trunks {
+    /// Those of the directory too. One of a name that is in both is the file's.
+    fn with(&self, directory: &Directory) -> Vec<Trunk> {
+        let is_written = |trunk: &&Trunk| self.written.iter().any(|written| written.name == trunk.name);
+        let kept = directory.trunks().iter().filter(|trunk| !is_written(trunk));
+        self.written.iter().chain(kept).cloned().collect()
+    }
+}
+
 /// Takes up the trunks as they change.
-async fn follow_trunks(node: Arc<Node>, mut known: u64, sip: Sip) {
+async fn follow_trunks(node: Arc<Node>, trunks: Trunks, mut known: u64, sip: Sip) {
     let mut looks = interval(LOOK);
     loop {
         looks.tick().await;
         let directory = node.directory();
         if directory.revision != known {
             known = directory.revision;
-            sip.adopt(directory.trunks().to_vec());
+            sip.adopt(trunks.with(&directory));
         }
     }
 }

@@ -67,7 +67,8 @@ impl Telephone {
         let mut last = NO_TRUNK;
         for way in self.shared.trunks.route(self.dial.to, self.dial.show) {
             for target in &way.trunk.targets {
-                for address in addresses(target, way.trunk.transport).await {
+                let found = addresses(target, way.trunk.transport).await;
+                for address in way.in_order(found, Instant::now()) {
                     let mut least = SHORTEST;
                     loop {
                         let Some(place) = way.admit(Instant::now()) else { break };
@@ -130,6 +131,7 @@ impl Telephone {
                 state = states.recv() => {
                     if let Some(heard) = heard(state.as_ref()) {
                         ringing = Ringing::Heard;
+                        way.is_there(address);
                         if let Some(event) = heard {
                             // Whoever has let go is noticed by the orders.
                             let _ = self.events.send(event).await;
@@ -137,6 +139,7 @@ impl Telephone {
                     }
                 }
                 () = ringing.too_long() => {
+                    way.has_failed(address, Instant::now());
                     tokio::spawn(cancel(kept, answer));
                     return (Some(self), Outcome::Failed(408));
                 }
@@ -260,7 +263,7 @@ async fn cancel(kept: Kept, answer: JoinHandle<rsipstack::Result<(DialogId, Opti
 }
 
 /// The addresses of a target, in the order to try them (RFC 3263).
-async fn addresses(target: &Target, transport: Transport) -> Vec<SocketAddr> {
+pub(super) async fn addresses(target: &Target, transport: Transport) -> Vec<SocketAddr> {
     let secure = transport == Transport::Tls;
     if let Ok(address) = target.host.parse::<IpAddr>() {
         let usual = if secure { 5061 } else { 5060 };
@@ -288,16 +291,7 @@ fn invite(
     contact: Uri,
     call_id: String,
 ) -> InviteOption {
-    let theirs = trunk.domain.as_deref().unwrap_or(&target.host);
-    let port = if trunk.domain.is_none() { target.port } else { None };
-    let host = HostWithPort { host: host(theirs), port: port.map(Into::into) };
-    let at = |user: String, host: &HostWithPort| Uri {
-        scheme: Some(Scheme::Sip),
-        auth: Some(user.into()),
-        host_with_port: host.clone(),
-        params: Vec::new(),
-        headers: Vec::new(),
-    };
+    let host = host_of(trunk, target);
     let shown = trunk.write(dial.show);
     let ours = HostWithPort { host: contact.host_with_port.host.clone(), port: None };
     let ours = if trunk.domain.is_some() { host.clone() } else { ours };
@@ -307,7 +301,7 @@ fn invite(
         Header::Supported("timer".into()),
     ];
     if trunk.identity == Identity::Asserted {
-        let identity = at(shown.clone(), &ours);
+        let identity = at(Some(shown.clone()), &ours);
         headers.push(Header::PAssertedIdentity(format!("<{identity}>").into()));
     }
     let carried = carried_by(trunk.transport);
@@ -320,8 +314,8 @@ fn invite(
     };
     let login = trunk.login.as_ref();
     InviteOption {
-        caller: at(shown, &ours),
-        callee: at(trunk.write(dial.to), &host),
+        caller: at(Some(shown), &ours),
+        callee: at(Some(trunk.write(dial.to)), &host),
         destination: Some(SipAddr { r#type: Some(carried), addr: address.into() }),
         content_type: Some("application/sdp".to_owned()),
         offer: Some(dial.offer.to_vec()),
@@ -338,6 +332,25 @@ fn invite(
         // A CANCEL must go where the INVITE went, whatever DNS says by then.
         route_set: vec![Route { display_name: None, uri: hop, params: Vec::new() }],
         ..InviteOption::default()
+    }
+}
+
+/// The host in the addresses that a trunk is sent.
+pub(super) fn host_of(trunk: &Trunk, target: &Target) -> HostWithPort {
+    match &trunk.domain {
+        Some(domain) => HostWithPort { host: host(domain), port: None },
+        None => HostWithPort { host: host(&target.host), port: target.port.map(Into::into) },
+    }
+}
+
+/// An address there.
+pub(super) fn at(user: Option<String>, host: &HostWithPort) -> Uri {
+    Uri {
+        scheme: Some(Scheme::Sip),
+        auth: user.map(Into::into),
+        host_with_port: host.clone(),
+        params: Vec::new(),
+        headers: Vec::new(),
     }
 }
 

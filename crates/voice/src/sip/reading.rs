@@ -135,7 +135,7 @@ fn user(address: &str) -> Option<&str> {
     let (scheme, rest) = address.split_once(':')?;
     let user = match scheme.trim().to_ascii_lowercase().as_str() {
         "sip" | "sips" => rest.rsplit_once('@')?.0,
-        "tel" => rest,
+        "tel" => rest.split(',').next().unwrap_or_default(),
         _ => return None,
     };
     let user = user.split(':').next().unwrap_or_default();

@@ -5,11 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use callveil_domain::trunk::Transport;
 use rsipstack::EndpointBuilder;
 use rsipstack::dialog::dialog_layer::DialogLayer;
-use rsipstack::platform::net::UdpSocket as Datagrams;
 use rsipstack::sip::{HostWithPort, Param, Scheme, Uri};
 use rsipstack::transaction::TransactionReceiver;
 use rsipstack::transaction::endpoint::{EndpointInnerRef, EndpointOption};
@@ -19,9 +17,10 @@ use rsipstack::transport::udp::UdpConnection;
 use rsipstack::transport::{SipAddr, SipConnection, TransportLayer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::datagrams::Gated;
 use super::outgoing::Outgoing;
 use super::trunks::Trunks;
 use super::{Settings, StartError, carried_by};
@@ -58,8 +57,9 @@ impl Stack {
         let told = told(address, &settings.public);
 
         let transport = TransportLayer::new(stop.clone());
-        let (datagrams, read) = Gate::new(udp);
-        let udp = UdpConnection::from_socket(datagrams, Some(told), Some(stop.child_token())).await;
+        let gated = Arc::new(Gated::new(udp, trunks.clone()));
+        let (read, inspector) = (gated.is_read(), gated.inspector());
+        let udp = UdpConnection::from_socket(gated, Some(told), Some(stop.child_token())).await;
         transport.add_transport(SipConnection::Udp(udp.map_err(|e| broken(address, &e))?));
 
         let endpoint = EndpointBuilder::new()
@@ -68,6 +68,7 @@ impl Stack {
             .with_cancel_token(stop.clone())
             .with_option(EndpointOption::default())
             .with_inspector(Box::new(Outgoing))
+            .with_transport_inspector(Box::new(inspector))
             .build();
         let transactions = endpoint.incoming_transactions().map_err(|e| broken(address, &e))?;
         let inner = Arc::clone(&endpoint.inner);
@@ -83,6 +84,12 @@ impl Stack {
 
         let layer = Arc::new(DialogLayer::new(Arc::clone(&inner)));
         Ok((Stack { address, told, endpoint: inner, layer }, transactions))
+    }
+
+    /// The listener that a message by this transport tells as its origin.
+    pub(super) fn sends_from(&self, transport: Transport) -> Option<SipAddr> {
+        let listeners = self.endpoint.transport_layer.get_listen_addrs();
+        listeners.into_iter().find(|listener| listener.r#type == Some(carried_by(transport)))
     }
 
     /// An address of ours, as Contact and From have it.
@@ -212,33 +219,4 @@ async fn accept(
 
 async fn pause(length: Duration) {
     tokio::time::sleep_until(tokio::time::Instant::now() + length).await;
-}
-
-/// The datagrams, as they come to the library.
-struct Gate {
-    socket: UdpSocket,
-    read: Arc<Notify>,
-}
-
-impl Gate {
-    fn new(socket: UdpSocket) -> (Arc<Gate>, Arc<Notify>) {
-        let read = Arc::new(Notify::new());
-        (Arc::new(Gate { socket, read: Arc::clone(&read) }), read)
-    }
-}
-
-#[async_trait]
-impl Datagrams for Gate {
-    async fn recv_from(&self, buffer: &mut [u8]) -> rsipstack::Result<(usize, SocketAddr)> {
-        self.read.notify_one();
-        Ok(self.socket.recv_from(buffer).await?)
-    }
-
-    async fn send_to(&self, message: &[u8], address: SocketAddr) -> rsipstack::Result<usize> {
-        Ok(self.socket.send_to(message, address).await?)
-    }
-
-    fn local_addr(&self) -> rsipstack::Result<SocketAddr> {
-        Ok(self.socket.local_addr()?)
-    }
 }

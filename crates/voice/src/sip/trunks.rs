@@ -1,6 +1,7 @@
 //! The trunks of the moment, with what they carry.
 
-use std::net::IpAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -24,7 +25,23 @@ pub(super) struct Way {
 struct Load {
     calls: AtomicU32,
     second: Mutex<Option<Second>>,
+    health: Mutex<Health>,
 }
+
+/// What is known of a trunk's addresses.
+#[derive(Default)]
+struct Health {
+    /// Those that failed, and until when they are tried last.
+    failed: HashMap<SocketAddr, Instant>,
+    /// When it was asked.
+    asked_at: Option<Instant>,
+}
+
+/// How long an address that failed is tried last, when nobody asks whether it is there again.
+const PENANCE: Duration = Duration::from_secs(30);
+
+/// Addresses of a trunk that are remembered as failed.
+const FAILURES_KEPT: usize = 256;
 
 /// New calls in the second that began then.
 #[derive(Clone, Copy)]
@@ -55,6 +72,11 @@ impl Trunks {
         self.all().iter().any(|way| way.trunk.receives_from(source))
     }
 
+    /// The trunks that are to be asked now whether they are there. Whoever gets one asks.
+    pub(super) fn to_be_asked(&self, now: Instant) -> Vec<Arc<Way>> {
+        self.all().iter().filter(|way| way.is_due(now)).cloned().collect()
+    }
+
     /// The trunks to try for a call, in their order.
     pub(super) fn route(&self, to: PhoneNumber, show: PhoneNumber) -> Vec<Arc<Way>> {
         let ways = self.all();
@@ -82,7 +104,53 @@ impl Way {
     }
 }
 
+impl Way {
+    /// These addresses, those that failed lately last.
+    pub(super) fn in_order(&self, addresses: Vec<SocketAddr>, now: Instant) -> Vec<SocketAddr> {
+        let health = self.load.health();
+        let failed = |address: &SocketAddr| health.failed.get(address).is_some_and(|until| *until > now);
+        let (last, first): (Vec<_>, Vec<_>) = addresses.into_iter().partition(failed);
+        first.into_iter().chain(last).collect()
+    }
+
+    /// An address has answered.
+    pub(super) fn is_there(&self, address: SocketAddr) {
+        if self.load.health().failed.remove(&address).is_some() {
+            tracing::info!(trunk = %self.trunk.name, "an address of the trunk {} answers again", self.trunk.name);
+        }
+    }
+
+    /// An address has not answered, or said that it cannot.
+    pub(super) fn has_failed(&self, address: SocketAddr, now: Instant) {
+        let mut health = self.load.health();
+        health.failed.retain(|_, until| *until > now);
+        let known = health.failed.contains_key(&address);
+        if known || health.failed.len() < FAILURES_KEPT {
+            // Until it is asked again, and a little longer.
+            let until = now + self.trunk.probe.map_or(PENANCE, |often| often * 2);
+            health.failed.insert(address, until);
+        }
+        if !known {
+            tracing::warn!(trunk = %self.trunk.name, "an address of the trunk {} does not answer", self.trunk.name);
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let Some(often) = self.trunk.probe.filter(|_| !self.trunk.targets.is_empty()) else { return false };
+        let mut health = self.load.health();
+        let due = health.asked_at.is_none_or(|asked| now.duration_since(asked) >= often);
+        if due {
+            health.asked_at = Some(now);
+        }
+        due
+    }
+}
+
 impl Load {
+    fn health(&self) -> std::sync::MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn has_room(&self, now: Instant, most: u32) -> bool {
         if most == 0 {
             return true;
@@ -140,6 +208,39 @@ mod tests {
 
         drop(first);
         assert!(way(&trunks).admit(now).is_some());
+    }
+
+    #[test]
+    fn an_address_that_failed_is_tried_last_for_a_while() {
+        let trunks = Trunks::default();
+        trunks.adopt(vec![trunk(&[("sources", "192.0.2.1"), ("probe", "10s")])]);
+        let [one, two]: [SocketAddr; 2] = [([192, 0, 2, 8], 5060).into(), ([192, 0, 2, 9], 5060).into()];
+        let now = Instant::now();
+        let order = |now| way(&trunks).in_order(vec![one, two], now);
+
+        way(&trunks).has_failed(one, now);
+        assert_eq!(order(now), [two, one]);
+        assert_eq!(order(now + Duration::from_secs(21)), [one, two]);
+
+        way(&trunks).has_failed(one, now);
+        way(&trunks).is_there(one);
+        assert_eq!(order(now), [one, two]);
+    }
+
+    #[test]
+    fn a_trunk_is_asked_as_often_as_it_wants() {
+        let trunks = Trunks::default();
+        trunks.adopt(vec![trunk(&[("targets", "192.0.2.1"), ("probe", "10s")])]);
+        let now = Instant::now();
+        let asked = |now| trunks.to_be_asked(now).len();
+
+        assert_eq!(
+            [asked(now), asked(now + Duration::from_secs(9)), asked(now + Duration::from_secs(10))],
+            [1, 0, 1]
+        );
+
+        trunks.adopt(vec![trunk(&[("targets", "192.0.2.1"), ("probe", "off")])]);
+        assert_eq!(asked(now + Duration::from_secs(99)), 0);
     }
 
     #[test]
