@@ -5,6 +5,7 @@ pub mod call;
 pub mod check;
 pub mod completions;
 pub mod config;
+pub mod copy;
 pub mod doctor;
 pub mod migrate;
 pub mod number;
@@ -103,6 +104,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
+    Copy(copy::Copy),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     #[command(subcommand)]
@@ -135,6 +137,7 @@ impl CommandLine {
             Command::Backup(backup) => backup.run(&options, out),
             Command::Restore(restore) => restore.run(&options, out),
             Command::Check(check) => check.run(&options, out),
+            Command::Copy(copy) => copy.run(out),
             Command::Doctor(doctor) => doctor.run(&options, out),
             Command::Migrate(migrate) => migrate.run(&options, out),
             Command::Config(config) => config.run(&options, out),

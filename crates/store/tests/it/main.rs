@@ -8,6 +8,7 @@
 mod backup;
 mod cluster;
 mod contract;
+mod copy;
 mod crash;
 mod disk;
 mod failover;
