@@ -3,6 +3,8 @@
 //!
 //! Lines and figures carry ids and words of ours; never a body, a query, a number, a pin or a connection id.
 
+use std::fmt;
+
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Response};
@@ -17,10 +19,21 @@ use crate::problem::{Kind, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The id of a request, for whoever handles it.
+#[derive(Clone)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
 /// Lets a request through, and accounts for it.
-pub(crate) async fn around(State(api): State<ApiState>, request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn around(State(api): State<ApiState>, mut request: Request, next: Next) -> Response<Body> {
     let began = api.node.now();
     let id = request_id(&request, &api.node);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let method = metrics::method(request.method());
     let route = metrics::route(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
     let span = tracing::info_span!("request", request.id = id.to_str().unwrap_or_default());

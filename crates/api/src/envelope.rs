@@ -12,6 +12,8 @@ use callveil_domain::receipt::Warning;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::query::Cursor;
+
 /// The status of every request that got what it asked for.
 pub(crate) const OK: u16 = 200;
 
@@ -40,6 +42,41 @@ pub(crate) struct Answer<T> {
     #[serde(skip_serializing_if = "Detail::is_empty")]
     #[schema(required = false)]
     detail: Detail,
+}
+
+/// A page of a list that goes on by cursors.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// Always true.
+    #[schema(example = true)]
+    success: bool,
+    /// The HTTP status again.
+    #[schema(value_type = i32, example = 200)]
+    status: u16,
+    /// Always null: it tells why a request was refused.
+    #[schema(value_type = Option<i32>, required = true)]
+    code: Option<u16>,
+    /// Always null: it tells why a request was refused.
+    #[schema(value_type = Option<String>, required = true)]
+    message: Option<&'static str>,
+    /// What was asked for.
+    data: Vec<T>,
+    /// Which part of the list this is.
+    metadata: PageMetadata,
+}
+
+/// Which part of a list a page is.
+#[derive(Serialize, ToSchema)]
+struct PageMetadata {
+    /// How many a page holds at most.
+    #[schema(value_type = i64, minimum = 1, maximum = 100)]
+    page_size: usize,
+    /// How many this page holds.
+    #[schema(value_type = i64, minimum = 0)]
+    count: usize,
+    /// To be sent as `cursor` for what follows; null when nothing does.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
 }
 
 /// A request that was refused.
@@ -200,6 +237,13 @@ pub(crate) fn list<T: Serialize>(data: T, metadata: Metadata) -> Vec<u8> {
     })
 }
 
+/// The answer that is a page of a list.
+pub(crate) fn page<T: Serialize>(data: Vec<T>, page_size: usize, next: Option<Cursor>) -> Response<Body> {
+    let next_cursor = next.map(|cursor| cursor.to_string());
+    let metadata = PageMetadata { page_size, count: data.len(), next_cursor };
+    ok(write(&Page { success: true, status: OK, code: None, message: None, data, metadata }))
+}
+
 /// JSON as bytes.
 pub(crate) fn write<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512);
@@ -226,9 +270,14 @@ pub(crate) fn etag(version: u64) -> HeaderValue {
 
 /// A JSON response.
 pub(crate) fn respond(status: u16, body: Vec<u8>) -> Response<Body> {
+    respond_as("application/json", status, body)
+}
+
+/// A response of this type.
+pub(crate) fn respond_as(content_type: &'static str, status: u16, body: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Answers tell telephone numbers, which nobody on the way is to keep.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

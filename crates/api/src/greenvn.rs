@@ -6,7 +6,6 @@ pub(crate) mod list;
 pub(crate) mod preferences;
 pub(crate) mod read;
 pub(crate) mod release;
-pub(crate) mod times;
 pub(crate) mod update_parties;
 
 use std::borrow::Cow;
@@ -62,7 +61,7 @@ pub(crate) struct GreenVn<'a> {
 /// A telephone number in E.164's international form.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = r"^\+[1-9][0-9]{7,14}$", example = "+919900000001")]
-pub(crate) struct E164(PhoneNumber);
+pub(crate) struct E164(pub PhoneNumber);
 
 /// A telephone number as it may be sent: with `+` and country code, or in a form of the tenant's country
 /// (`09900000001`, `9900000001`, `919900000001`). Spaces, hyphens, dots and parentheses are passed over.

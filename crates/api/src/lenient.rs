@@ -23,6 +23,8 @@ use std::time::Duration;
 
 use callveil_domain::allocation::{ConnectionId, Usage};
 use callveil_domain::country::Country;
+use callveil_domain::endpoint::EndpointId;
+use callveil_domain::event::EventKind;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::pin::{NotAPin, Pin};
 use callveil_domain::time::parse_length;
@@ -171,10 +173,21 @@ impl Faults {
     pub fn list<T>(&mut self, path: &'static str, sent: &Sent<'_>, read: Read<'_, T>) -> Option<Vec<T>> {
         /// The contract is silent for GreenVN and has this for GreenPin.
         const MOST: usize = 10;
+        self.list_up_to(MOST, path, sent, read)
+    }
+
+    /// A list of at most so many entries that may be left out.
+    pub fn list_up_to<T>(
+        &mut self,
+        most: usize,
+        path: &'static str,
+        sent: &Sent<'_>,
+        read: Read<'_, T>,
+    ) -> Option<Vec<T>> {
         let sent = sent.as_ref()?;
         let Loose::List(list) = sent else { return self.one(path, sent, read).map(|value| vec![value]) };
-        if list.len() > MOST {
-            self.push(Kind::Bad, path, format!("has {} entries where {MOST} are the most", list.len()));
+        if list.len() > most {
+            self.push(Kind::Bad, path, format!("has {} entries where {most} are the most", list.len()));
             return None;
         }
         let read_one = |(at, value)| self.one(format!("{path}[{at}]"), value, read);
@@ -299,6 +312,33 @@ pub(crate) fn tag(value: &Loose<'_>) -> Result<String, Wrong> {
         return bad("must be a string of at most 255 printable characters");
     }
     Ok(text.to_owned())
+}
+
+/// A kind of event.
+pub(crate) fn event_kind(value: &Loose<'_>) -> Result<EventKind, Wrong> {
+    let kind = EventKind::parse(text(value)?);
+    kind.ok_or(()).or_else(|()| {
+        let names: Vec<&str> = EventKind::ALL.into_iter().map(EventKind::name).collect();
+        bad(format!("must be one of {}", names.join(", ")))
+    })
+}
+
+/// An address, whose form is looked at elsewhere.
+pub(crate) fn url(value: &Loose<'_>) -> Result<String, Wrong> {
+    match value {
+        Loose::Text(text) => Ok(text.clone().into_owned()),
+        Loose::Bool(_)
+        | Loose::Whole(_)
+        | Loose::OtherNumber
+        | Loose::List(_)
+        | Loose::Null
+        | Loose::Object => bad("must be a string, such as \"https://example.com/hook\""),
+    }
+}
+
+/// An endpoint's id.
+pub(crate) fn endpoint_id(value: &Loose<'_>) -> Result<EndpointId, Wrong> {
+    EndpointId::parse(text(value)?).ok_or(()).or_else(|()| bad("must be an endpoint's id"))
 }
 
 /// Any text of a usual length.

@@ -1,7 +1,9 @@
-//! HTTP in: the LeadAssist GreenVN API, its refusals, and its description (OpenAPI).
+//! HTTP in: the LeadAssist GreenVN API, what happened (calls, events, deliveries), refusals, and a description of it
+//! all (OpenAPI).
 //!
-//! - An operation is a file: `greenvn/create.rs` and its neighbours, and `settings.rs`. Each has what is sent, how
-//!   it is read, what is done, and its tests.
+//! - An operation is a file: `greenvn/create.rs`, `calls/list.rs`, `settings.rs`. Each has what is sent, how it is
+//!   read, what is done, and its tests.
+//! - [`facts`] is how calls and events stand in JSON, [`query`] how lists are asked for.
 //! - [`problem`] is the only place that knows a refusal's status and code; [`lenient`] the only one that takes
 //!   what the contract's text would not.
 //! - [`tenant::Tenant`] is the permission: a handler that takes one serves a caller who has proven to be it.
@@ -10,10 +12,15 @@
 //! There is no rule of masking here, and no listener: `callveil-domain` decides, the server binds.
 
 mod around;
+mod calls;
 mod conditions;
 mod credentials;
+mod deliveries;
 mod docs;
+mod endpoints;
 mod envelope;
+mod events;
+mod facts;
 mod greenvn;
 mod health;
 mod idempotency;
@@ -23,8 +30,10 @@ mod metrics;
 mod openapi;
 mod opinion;
 mod problem;
+mod query;
 mod settings;
 mod tenant;
+mod times;
 #[cfg(test)]
 #[expect(dead_code, reason = "the tests in `tests/it` use the rest of it")]
 mod world;

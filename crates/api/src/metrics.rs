@@ -166,12 +166,22 @@ pub(crate) fn method(method: &Method) -> &'static str {
 
 /// A route as a label.
 pub(crate) fn route(matched: Option<&str>) -> &'static str {
-    const KNOWN: [&str; 12] = [
+    const KNOWN: [&str; 22] = [
         "/v1/tenants/{sid}/greenvn",
         "/v1/tenants/{sid}/greenvn/{greenvn_id}",
         "/v1/tenants/{sid}/greenvn/{greenvn_id}/call-party",
         "/v1/tenants/{sid}/greenvn/{greenvn_id}/vn",
         "/v1/tenants/{sid}/settings",
+        "/v1/tenants/{sid}/calls",
+        "/v1/tenants/{sid}/calls/{call_sid}",
+        "/v1/Accounts/{sid}/Calls/{call_sid}",
+        "/v1/tenants/{sid}/events",
+        "/v1/tenants/{sid}/events/{event_id}",
+        "/v1/tenants/{sid}/events/{event_id}/replay",
+        "/v1/tenants/{sid}/deliveries",
+        "/v1/tenants/{sid}/endpoints",
+        "/v1/tenants/{sid}/endpoints/{endpoint_id}",
+        "/v1/tenants/{sid}/endpoints/{endpoint_id}/rotate-secret",
         "/openapi.json",
         "/openapi-3.0.json",
         "/docs",

@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 use crate::ApiState;
 use crate::envelope::Refusal;
 use crate::problem::Kind;
-use crate::{greenvn, settings};
+use crate::{calls, deliveries, endpoints, events, greenvn, settings};
 
 /// All operations, each with its description.
 pub(crate) fn operations() -> OpenApiRouter<ApiState> {
@@ -29,6 +29,16 @@ pub(crate) fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(greenvn::update_parties::update_parties))
         .routes(routes!(greenvn::change_number::change_number))
         .routes(routes!(settings::read, settings::change))
+        .routes(routes!(calls::list::list))
+        .routes(routes!(calls::read::read))
+        .routes(routes!(calls::document::document))
+        .routes(routes!(events::list::list))
+        .routes(routes!(events::read::read))
+        .routes(routes!(events::replay::replay))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(endpoints::list::list, endpoints::create::create))
+        .routes(routes!(endpoints::read::read, endpoints::change::change, endpoints::remove::remove))
+        .routes(routes!(endpoints::rotate::rotate))
 }
 
 /// The description in OpenAPI 3.1.
@@ -45,8 +55,8 @@ pub fn document() -> OpenApi {
 
 fn base() -> OpenApi {
     let about = "Lends virtual telephone numbers to pairs of parties, so that they can call each other without \
-                 seeing each other's number. Speaks LeadAssist's GreenVN API; what it adds stands in `detail` and in \
-                 headers.\n\nEvery answer is an envelope of `success`, `status`, `code`, `message` and `data`. \
+                 seeing each other's number. Speaks LeadAssist's GreenVN API; what it adds stands in `detail`, in \
+                 headers, and in operations of its own on calls, events and endpoints.\n\nEvery answer is an envelope of `success`, `status`, `code`, `message` and `data`. \
                  `code` tells why a request was refused, and is stable; `message` is for people, and is not.\n\n\
                  Authentication is HTTP Basic, with an API key's id or the tenant's SID as the user and the key's \
                  token as the password.";
@@ -156,6 +166,15 @@ fn refusals(path: &str, method: &Method) -> Vec<Kind> {
         (Some("settings"), "PUT") => [of_body, &[OperatorsOnly], &[]],
         (Some("{greenvn_id}"), "DELETE") => [of_change, &[TooLarge], &[]],
         (Some("{greenvn_id}"), _) => [&[NotFound], &[], &[]],
+        (Some("calls"), _) => [&[UnknownFilter, BadDates, InvalidNumber], &[], &[]],
+        (Some("events" | "deliveries"), _) => [&[UnknownFilter, BadDates], &[], &[]],
+        (Some("{call_sid}"), _) => [&[NoSuchCall], &[], &[]],
+        (Some("{event_id}"), _) => [&[NoSuchEvent], &[], &[]],
+        (Some("replay"), _) => [of_body, &[NoSuchEvent, NobodyWants], &[]],
+        (Some("endpoints"), "POST") => [of_body, &[Missing, TooManyEndpoints], &[]],
+        (Some("{endpoint_id}"), "PUT") => [of_body, &[NoSuchEndpoint, EndpointOfSetting], &[]],
+        (Some("{endpoint_id}"), "DELETE") => [&[NoSuchEndpoint, EndpointOfSetting], &[], &[]],
+        (Some("{endpoint_id}" | "rotate-secret"), _) => [&[NoSuchEndpoint], &[], &[]],
         (_, _) => [&[], &[], &[]],
     };
     always.into_iter().chain(own.into_iter().flatten().copied()).collect()

@@ -20,13 +20,15 @@ use callveil_domain::allocation::create::{CreateRefused, PreferenceRefused};
 use callveil_domain::allocation::release::ReleaseRefused;
 use callveil_domain::allocation::update_parties::UpdateRefused;
 use callveil_domain::choice::Shortage;
+use callveil_domain::delivery::ReplayRefused;
+use callveil_domain::endpoint::EndpointRefused;
 use callveil_domain::parties::{Fault, Wrong};
 use callveil_domain::settings::SettingRefused;
 use callveil_domain::store::StoreError;
 use callveil_domain::tenant::Tenant;
 
 use crate::envelope::{self, Detail, Excluded, Field, Refusal};
-use crate::greenvn::times;
+use crate::times;
 
 /// Every kind of refusal, those of a request's fields first, in the order in which they are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,10 +61,22 @@ pub(crate) enum Kind {
     UnknownFlow,
     /// The tenant has no such allocation.
     NotFound,
+    /// The tenant has no such call.
+    NoSuchCall,
+    /// The tenant has no such event.
+    NoSuchEvent,
+    /// The tenant has no such endpoint.
+    NoSuchEndpoint,
     /// No operation has this path.
     NoSuchPath,
     /// No operation of this path has this method.
     MethodNotAllowed,
+    /// No endpoint wants the event.
+    NobodyWants,
+    /// The tenant has as many endpoints as it may have.
+    TooManyEndpoints,
+    /// The endpoint is a setting, and is changed there.
+    EndpointOfSetting,
     /// The connection id names an active allocation.
     ConnectionInUse,
     /// The allocation has ended.
@@ -107,6 +121,12 @@ impl Kind {
             Kind::UnknownRegion => (403, 15, "the region is not supported"),
             Kind::UnknownFlow => (422, 50, "there is no such call flow"),
             Kind::NotFound => (404, 1, "GreenVN not found"),
+            Kind::NoSuchCall => (404, 1, "there is no such call"),
+            Kind::NoSuchEvent => (404, 1, "there is no such event"),
+            Kind::NoSuchEndpoint => (404, 1, "there is no such endpoint"),
+            Kind::NobodyWants => (409, 8, "no endpoint that is enabled wants this event"),
+            Kind::TooManyEndpoints => (409, 8, "there are as many endpoints as there may be"),
+            Kind::EndpointOfSetting => (409, 8, "this endpoint is a setting: change the setting instead"),
             Kind::NoSuchPath => (404, 5, "there is nothing at this path; /openapi.json lists what there is"),
             Kind::MethodNotAllowed => (405, 8, "this path does not take this method; see the Allow header"),
             Kind::ConnectionInUse => (409, 18, "Allocation exists for this connection id."),
@@ -167,6 +187,12 @@ impl Kind {
             | Kind::UnknownRegion
             | Kind::UnknownFlow
             | Kind::NotFound
+            | Kind::NoSuchCall
+            | Kind::NoSuchEvent
+            | Kind::NoSuchEndpoint
+            | Kind::NobodyWants
+            | Kind::TooManyEndpoints
+            | Kind::EndpointOfSetting
             | Kind::NoSuchPath
             | Kind::MethodNotAllowed
             | Kind::ConnectionInUse
@@ -278,6 +304,24 @@ impl Problem {
             ReleaseRefused::Ended => Kind::Ended.into(),
             ReleaseRefused::OtherVersion(version) => Problem::other_version(version),
             ReleaseRefused::Answered => Kind::Busy.into(),
+        }
+    }
+
+    /// Why an endpoint is not made or changed.
+    pub fn of_endpoint(refused: EndpointRefused) -> Problem {
+        match refused {
+            EndpointRefused::NotFound => Kind::NoSuchEndpoint.into(),
+            EndpointRefused::Url(why) => Problem::at(Kind::Bad, "url", why),
+            EndpointRefused::TooMany => Kind::TooManyEndpoints.into(),
+            EndpointRefused::Setting => Kind::EndpointOfSetting.into(),
+        }
+    }
+
+    /// Why an event is not sent again.
+    pub fn of_replay(refused: ReplayRefused) -> Problem {
+        match refused {
+            ReplayRefused::NotFound => Kind::NoSuchEvent.into(),
+            ReplayRefused::NobodyWants => Kind::NobodyWants.into(),
         }
     }
 

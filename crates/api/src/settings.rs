@@ -65,7 +65,7 @@ pub(crate) async fn change(
 ) -> Result<Response<ResponseBody>, Problem> {
     let changes = read_changes(&body, &tenant.settings)?;
     let mut rng = api.node.rng();
-    let ctx = api.node.ctx(&mut *rng, conditions.effect);
+    let ctx = tenant.ctx(&api.node, &mut *rng, conditions.effect);
     let settings = match change_settings(&ctx, &tenant, Hand::Tenant, &changes).await {
         Ok(settings) => settings,
         Err(failure) => return Err(Problem::of(failure, Problem::of_settings)),

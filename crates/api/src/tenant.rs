@@ -8,19 +8,36 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use callveil_domain::allocation::AllocationId;
+use callveil_domain::audit::{Actor, Origin};
+use callveil_domain::call::CallId;
+use callveil_domain::endpoint::EndpointId;
+use callveil_domain::event::EventId;
+use callveil_domain::node::Node;
 use callveil_domain::tenant::Tenant as Known;
+use callveil_domain::{Chance, Ctx, Effect};
 
+use crate::around::RequestId;
 use crate::problem::{Kind, Problem};
 use crate::{ApiState, credentials};
 
 /// The tenant of the path, proven by the credentials, and within its rate.
-pub(crate) struct Tenant(Arc<Known>);
+pub(crate) struct Tenant {
+    known: Arc<Known>,
+    by: Origin,
+}
+
+impl Tenant {
+    /// The context of what it asks for, at the present moment: the audit tells its key and the request's id.
+    pub fn ctx<'a>(&self, node: &'a Node, rng: &'a mut Chance, effect: Effect) -> Ctx<'a> {
+        Ctx { by: self.by.clone(), ..node.ctx(rng, effect) }
+    }
+}
 
 impl Deref for Tenant {
     type Target = Known;
 
     fn deref(&self) -> &Known {
-        &self.0
+        &self.known
     }
 }
 
@@ -36,7 +53,9 @@ impl FromRequestParts<ApiState> for Tenant {
         }
         let tenant = directory.tenant(key.tenant.as_str()).ok_or(Kind::OtherTenant)?;
         state.rates.admit(tenant, state.node.now())?;
-        Ok(Tenant(Arc::clone(tenant)))
+        let request = parts.extensions.get::<RequestId>().map(RequestId::to_string);
+        let by = Origin { actor: Actor::Key(key.id.clone()), request };
+        Ok(Tenant { known: Arc::clone(tenant), by })
     }
 }
 
@@ -52,7 +71,43 @@ impl FromRequestParts<ApiState> for Id {
     }
 }
 
-async fn path_part(parts: &mut Parts, state: &ApiState, name: &str) -> Option<String> {
+/// The call's id in the path, as our own operations have it.
+pub(crate) struct CallSid(pub CallId);
+
+impl FromRequestParts<ApiState> for CallSid {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<CallSid, Problem> {
+        let id = path_part(parts, state, "call_sid").await;
+        Ok(CallSid(id.as_deref().and_then(CallId::parse).ok_or(Kind::NoSuchCall)?))
+    }
+}
+
+/// The event's id in the path.
+pub(crate) struct OfEvent(pub EventId);
+
+impl FromRequestParts<ApiState> for OfEvent {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<OfEvent, Problem> {
+        let id = path_part(parts, state, "event_id").await;
+        Ok(OfEvent(id.as_deref().and_then(EventId::parse).ok_or(Kind::NoSuchEvent)?))
+    }
+}
+
+/// The endpoint's id in the path.
+pub(crate) struct OfEndpoint(pub EndpointId);
+
+impl FromRequestParts<ApiState> for OfEndpoint {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<OfEndpoint, Problem> {
+        let id = path_part(parts, state, "endpoint_id").await;
+        Ok(OfEndpoint(id.as_deref().and_then(EndpointId::parse).ok_or(Kind::NoSuchEndpoint)?))
+    }
+}
+
+pub(crate) async fn path_part(parts: &mut Parts, state: &ApiState, name: &str) -> Option<String> {
     let all = RawPathParams::from_request_parts(parts, state).await.ok()?;
     all.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
 }

@@ -14,6 +14,11 @@ use axum::http::{HeaderMap, Method, Request};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use callveil_api::{ApiConfig, ApiState, Metrics, hash_token, router};
+use callveil_domain::allocation::{ConnectionId, Side};
+use callveil_domain::call::CallId;
+use callveil_domain::calls::{self, CallEnd, CallLeg, CallRecord, CallStanding, Disconnector, Link};
+use callveil_domain::delivery::{DeliveryKey, Due, Lease, Settled, Settlement};
+use callveil_domain::live::NodeId;
 use callveil_domain::node::Node;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::store::Store;
@@ -196,10 +201,91 @@ impl World {
         format!("/greenvn/{}", reply.data()["greenvn_id"].as_str().unwrap())
     }
 
+    /// Makes an endpoint and answers its id.
+    pub async fn endpoint(&self, body: Value) -> String {
+        let reply = self.send("POST", "/endpoints", body.to_string()).await;
+        reply.granted().data()["endpoint_id"].as_str().unwrap().to_owned()
+    }
+
+    /// A call that has just arrived, in the allocation of this connection id if it has one, from its side A if not
+    /// from B's number.
+    pub async fn call(&self, caller: Option<u64>, connection: Option<&str>) -> CallRecord {
+        let mut rng = self.node.rng();
+        let now = self.node.now();
+        let caller = caller.map(|digits| PhoneNumber::from_digits(digits).unwrap());
+        let (id, node) = (CallId::new(now, &mut *rng), NodeId::new(now, &mut *rng));
+        let dialled = PhoneNumber::from_digits(918_000_000_001).unwrap();
+        let tenant = self.tenant();
+        let mut call = CallRecord::arrived(id, &tenant, node, dialled, caller, now);
+        if let Some(connection) = connection {
+            let connection = ConnectionId::parse(connection).unwrap();
+            let found = self.node.store().allocation_by_connection(&tenant.sid, &connection).await;
+            let allocation = found.unwrap().unwrap();
+            let side = caller.and_then(|caller| allocation.side_of(caller)).unwrap_or(Side::A);
+            call.virtual_number = allocation.virtual_number;
+            call.link = Some(Link::of(&allocation, side, &tenant.settings));
+        }
+        let ctx = self.node.ctx(&mut *rng, Effect::Keep);
+        calls::opened(&ctx, &tenant, &mut call).await.unwrap();
+        call
+    }
+
+    /// Keeps what a call has become.
+    pub async fn keep(&self, call: &mut CallRecord) {
+        let mut rng = self.node.rng();
+        let ctx = self.node.ctx(&mut *rng, Effect::Keep);
+        match call.standing {
+            CallStanding::Open => calls::noted(&ctx, call).await.unwrap(),
+            CallStanding::Ended { .. } => calls::closed(&ctx, &self.tenant(), call).await.unwrap(),
+        };
+    }
+
+    /// A call from A to B that arrived, was answered after 5 s and lasted 27 s more.
+    pub async fn completed_call(&self, connection: &str) -> CallRecord {
+        let mut call = self.call(Some(919_900_000_001), Some(connection)).await;
+        let called = PhoneNumber::from_digits(919_900_000_002).unwrap();
+        let mut leg = CallLeg::dialled(called, self.node.now());
+        self.wait(Duration::from_secs(1));
+        leg.rang_at = Some(self.node.now());
+        self.wait(Duration::from_secs(4));
+        leg.answered_at = Some(self.node.now());
+        call.answered_at = leg.answered_at;
+        call.legs.push(leg);
+        {
+            let mut rng = self.node.rng();
+            let ctx = self.node.ctx(&mut *rng, Effect::Keep);
+            calls::answered(&ctx, &self.tenant(), &mut call).await.unwrap();
+        }
+        self.wait(Duration::from_secs(27));
+        call.end(self.node.now(), CallEnd::Completed, Disconnector::Caller);
+        self.keep(&mut call).await;
+        call
+    }
+
+    /// Gives up all that is owed, as if endpoints had answered 500 until there was no use in it.
+    pub async fn give_up_deliveries(&self) {
+        let store = self.node.store();
+        let (now, until) = (self.node.now(), self.node.now().plus(Duration::from_secs(60)));
+        let endpoints = store.endpoints_due(now, 100).await.unwrap();
+        let wanted = endpoints.into_iter().map(|endpoint| (endpoint, 100)).collect();
+        let due = store.lease(Lease { now, until, wanted }).await.unwrap();
+        let settled = due.into_iter().map(|Due { event, endpoint, attempts: _, leased_until }| Settled {
+            key: DeliveryKey { tenant: event.tenant, event: event.id, endpoint },
+            leased_until,
+            result: Settlement::Dead { status: Some(500), why: "500".to_owned() },
+        });
+        store.settle(now, settled.collect()).await.unwrap();
+    }
+
     /// Everything that the tenant has, as its API tells it: what must not change when a request is refused.
-    pub async fn everything(&self) -> (Value, Value) {
-        let list = self.get("/greenvn?time_from=2026-01-01T00:00:00").await;
-        (list.json(), self.get("/settings").await.json())
+    pub async fn everything(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        for path in
+            ["/greenvn?time_from=2026-01-01T00:00:00", "/settings", "/endpoints", "/deliveries", "/events"]
+        {
+            all.push(self.get(path).await.json());
+        }
+        all
     }
 }
 

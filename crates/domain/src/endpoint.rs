@@ -257,6 +257,63 @@ pub async fn add(
     Ok(endpoint)
 }
 
+/// What is to change of an endpoint; `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointChange {
+    /// The address.
+    pub url: Option<String>,
+    /// The kinds of events; empty for all.
+    pub kinds: Option<Vec<EventKind>>,
+    /// Whether numbers and pins are told masked.
+    pub masked: Option<bool>,
+    /// Whether anything is sent there.
+    pub enabled: Option<bool>,
+}
+
+/// Changes an endpoint. Of one that is a setting, only whether anything is sent there.
+pub async fn change(
+    ctx: &Ctx<'_>,
+    tenant: &Tenant,
+    id: &EndpointId,
+    change: EndpointChange,
+) -> Result<Endpoint, Failure<EndpointRefused>> {
+    let known = tenant.endpoints.iter().find(|endpoint| endpoint.id == *id);
+    let Some(known) = known else { return refuse(EndpointRefused::NotFound) };
+    let EndpointChange { url, kinds, masked, enabled } = change;
+    let disabled = match enabled {
+        None => known.disabled.clone(),
+        Some(true) => None,
+        Some(false) => {
+            let by_hand = || Disabled { at: ctx.now, why: "its tenant disabled it".to_owned() };
+            Some(known.disabled.clone().unwrap_or_else(by_hand))
+        }
+    };
+    let tenant = tenant.sid.clone();
+    match known.dialect {
+        Dialect::LeadAssist if url.is_some() || kinds.is_some() || masked.is_some() => {
+            refuse(EndpointRefused::Setting)
+        }
+        Dialect::LeadAssist => {
+            let key = EndpointKey { tenant, id: id.clone() };
+            let written = DirectoryWrite::SetEndpointDisabled { key, disabled: disabled.clone() };
+            write(ctx, written).await?;
+            Ok(Endpoint { disabled, ..known.clone() })
+        }
+        Dialect::Standard => {
+            let url = url.as_deref().map_or_else(|| Ok(known.url.clone()), crate::settings::read_url);
+            let endpoint = Endpoint {
+                url: url.map_err(|why| Failure::Refused(EndpointRefused::Url(why)))?,
+                kinds: kinds.unwrap_or_else(|| known.kinds.clone()),
+                masked: masked.unwrap_or(known.masked),
+                disabled,
+                ..known.clone()
+            };
+            write(ctx, DirectoryWrite::PutEndpoint { tenant, endpoint: endpoint.clone() }).await?;
+            Ok(endpoint)
+        }
+    }
+}
+
 /// Makes a new secret for an endpoint; the one before is used beside it for [`ROTATION`].
 pub async fn rotate(
     ctx: &mut Ctx<'_>,

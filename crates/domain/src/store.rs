@@ -493,6 +493,12 @@ pub enum Order {
 /// Which of a tenant's deliveries to give.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryQuery {
+    /// Of what happened at this moment or after it, to the millisecond.
+    pub from: Timestamp,
+    /// Of what happened before this moment, to the millisecond.
+    pub to: Timestamp,
+    /// Of events of this kind.
+    pub kind: Option<EventKind>,
     /// To this endpoint.
     pub endpoint: Option<EndpointId>,
     /// Of this event.
@@ -503,6 +509,22 @@ pub struct DeliveryQuery {
     pub before: Option<(EventId, EndpointId)>,
     /// How many to give at most.
     pub limit: usize,
+}
+
+impl DeliveryQuery {
+    /// The newest, whatever they are.
+    pub const fn newest(limit: usize) -> DeliveryQuery {
+        DeliveryQuery {
+            from: Timestamp::EPOCH,
+            to: Timestamp::NEVER,
+            kind: None,
+            endpoint: None,
+            event: None,
+            state: None,
+            before: None,
+            limit,
+        }
+    }
 }
 
 /// From where [`Store::mentions`] goes on; `None` from the beginning.

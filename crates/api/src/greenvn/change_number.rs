@@ -64,7 +64,7 @@ pub(crate) async fn change_number(
     let act = async {
         let preferences = read(&tenant, &body)?;
         let mut rng = api.node.rng();
-        let mut ctx = api.node.ctx(&mut *rng, effect);
+        let mut ctx = tenant.ctx(&api.node, &mut *rng, effect);
         let telling = Telling::of(&ctx, Vec::new());
         let tell = |allocation: &Allocation, warnings: &[Warning]| telling.body(allocation, warnings);
         let receipt = once.as_ref().map(|once| once.receipt(&tell));
@@ -109,7 +109,10 @@ mod tests {
     #[tokio::test]
     async fn wishes_are_honoured_under_both_names_of_the_type() {
         let world = World::new().await;
-        let path = format!("{}/vn", world.allocated().await);
+        let mut first = order("order-1");
+        first["preferences"] = json!({"greenvn": "+918000000001"});
+        let id = world.post(first).await.granted().data()["greenvn_id"].as_str().unwrap().to_owned();
+        let path = format!("/greenvn/{id}/vn");
         let put = async |preferences| {
             world.put(&path, json!({"strictness": "true", "preferences": preferences})).await
         };

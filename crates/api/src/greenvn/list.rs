@@ -1,7 +1,7 @@
 //! `GET /v1/tenants/{sid}/greenvn`: lists allocations by when they were made, or looks them up.
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{Response, Uri};
 use callveil_domain::allocation::{Allocation, ConnectionId, State as Standing};
 use callveil_domain::number::PhoneNumber;
@@ -10,11 +10,12 @@ use callveil_domain::tenant::Tenant as Known;
 use callveil_domain::time::Timestamp;
 use utoipa::IntoParams;
 
-use super::{GreenVn, times};
+use super::GreenVn;
 use crate::ApiState;
 use crate::envelope::{self, Answer, Metadata};
 use crate::lenient;
 use crate::problem::{Kind, Problem};
+use crate::query::Filters;
 use crate::tenant::Tenant;
 
 /// What the query may have.
@@ -95,7 +96,9 @@ enum By {
 
 impl Wanted {
     fn read(uri: &Uri, tenant: &Known, now: Timestamp) -> Result<Wanted, Problem> {
-        let query = Filters::read(uri)?;
+        const KNOWN: &[&str] =
+            &["time_from", "time_to", "state", "status", "connection_id", "number", "cursor", "page_size"];
+        let query = Filters::read(uri, KNOWN)?;
         let by = match (query.get("connection_id"), query.get("number")) {
             (None, None) => By::Time,
             (Some(_), Some(_)) => {
@@ -109,8 +112,9 @@ impl Wanted {
                     .map_err(|wrong| wrong.at("number"))?,
             ),
         };
-        let from = query.time("time_from", tenant)?;
-        let to = query.time("time_to", tenant)?.unwrap_or(now);
+        let zone = tenant.settings.time_zone;
+        let from = query.time("time_from", zone)?;
+        let to = query.time("time_to", zone)?.unwrap_or(now);
         let from = match (from, &by) {
             (Some(from), _) => from,
             (None, By::Time) => return Err(Problem::at(Kind::Missing, "time_from", "is mandatory")),
@@ -123,7 +127,7 @@ impl Wanted {
             by,
             from,
             to,
-            active: query.active()?,
+            active: active(&query)?,
             cursor: query.count("cursor", 0, u32::MAX)?.unwrap_or(0).into(),
             page_size: query.count("page_size", 1, 100)?.unwrap_or(50) as usize,
         })
@@ -161,59 +165,18 @@ impl Wanted {
     }
 }
 
-/// The keys of the query, each of them known and sent once.
-struct Filters(Vec<(String, String)>);
-
-impl Filters {
-    fn read(uri: &Uri) -> Result<Filters, Problem> {
-        const KNOWN: [&str; 8] =
-            ["time_from", "time_to", "state", "status", "connection_id", "number", "cursor", "page_size"];
-        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
-            return Err(Problem::new(Kind::Bad, "the query cannot be read"));
-        };
-        let filters = Filters(pairs);
-        if filters.0.iter().any(|(name, _)| !KNOWN.contains(&name.as_str())) {
-            let message = format!("unsupported search filter; there are {}", KNOWN.join(", "));
-            return Err(Problem::new(Kind::UnknownFilter, message));
+fn active(query: &Filters) -> Result<Option<bool>, Problem> {
+    let read = |name: &'static str| match query.get(name) {
+        None => Ok(None),
+        Some("active") => Ok(Some(true)),
+        Some("vault") => Ok(Some(false)),
+        Some(_) => Err(Problem::at(Kind::Bad, name, "must be active or vault")),
+    };
+    match (read("state")?, read("status")?) {
+        (Some(state), Some(status)) if state != status => {
+            Err(Problem::at(Kind::Bad, "status", "says something else than state"))
         }
-        match KNOWN.into_iter().find(|name| filters.0.iter().filter(|(n, _)| n == name).count() > 1) {
-            Some(twice) => Err(Problem::at(Kind::Bad, twice, "must be sent once")),
-            None => Ok(filters),
-        }
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
-    fn time(&self, name: &'static str, tenant: &Known) -> Result<Option<Timestamp>, Problem> {
-        let Some(text) = self.get(name) else { return Ok(None) };
-        let why = "must be a time such as 2026-11-16T14:54:06, or with Z or an offset";
-        let time = times::read(text, tenant.settings.time_zone);
-        time.map(Some).ok_or_else(|| Problem::at(Kind::BadDates, name, why))
-    }
-
-    fn active(&self) -> Result<Option<bool>, Problem> {
-        let read = |name: &'static str| match self.get(name) {
-            None => Ok(None),
-            Some("active") => Ok(Some(true)),
-            Some("vault") => Ok(Some(false)),
-            Some(_) => Err(Problem::at(Kind::Bad, name, "must be active or vault")),
-        };
-        match (read("state")?, read("status")?) {
-            (Some(state), Some(status)) if state != status => {
-                Err(Problem::at(Kind::Bad, "status", "says something else than state"))
-            }
-            (state, status) => Ok(state.or(status)),
-        }
-    }
-
-    fn count(&self, name: &'static str, least: u32, most: u32) -> Result<Option<u32>, Problem> {
-        let Some(text) = self.get(name) else { return Ok(None) };
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let count: Option<u32> = text.parse().ok().filter(|n| digits && (least..=most).contains(n));
-        let why = || format!("must be a whole number from {least} to {most}");
-        count.map(Some).ok_or_else(|| Problem::at(Kind::Bad, name, why()))
+        (state, status) => Ok(state.or(status)),
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) async fn release(
     let once = key.map(|key| key.with(&body));
     let act = async {
         let mut rng = api.node.rng();
-        let mut ctx = api.node.ctx(&mut *rng, effect);
+        let mut ctx = tenant.ctx(&api.node, &mut *rng, effect);
         let telling = Telling::of(&ctx, Vec::new());
         let tell = |allocation: &Allocation, warnings: &[Warning]| telling.body(allocation, warnings);
         let receipt = once.as_ref().map(|once| once.receipt(&tell));

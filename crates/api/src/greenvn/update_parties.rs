@@ -73,7 +73,7 @@ pub(crate) async fn update_parties(
     let act = async {
         let (update, odd) = read(&tenant, &body)?;
         let mut rng = api.node.rng();
-        let mut ctx = api.node.ctx(&mut *rng, effect);
+        let mut ctx = tenant.ctx(&api.node, &mut *rng, effect);
         let telling = Telling::of(&ctx, odd);
         let tell = |allocation: &Allocation, warnings: &[Warning]| telling.body(allocation, warnings);
         let receipt = once.as_ref().map(|once| once.receipt(&tell));

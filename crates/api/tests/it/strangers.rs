@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::world::{DEMO, OTHER, Reply, World, basic, key_id, token};
 
 /// Every operation there is: method, path, and the body with which its tenant is let in.
-const OPERATIONS: [(&str, &str, &str); 8] = [
+const OPERATIONS: [(&str, &str, &str); 21] = [
     ("POST", "/v1/tenants/{sid}/greenvn", NEW),
     ("GET", "/v1/tenants/{sid}/greenvn", ""),
     ("GET", "/v1/tenants/{sid}/greenvn/{greenvn_id}", ""),
@@ -18,6 +18,19 @@ const OPERATIONS: [(&str, &str, &str); 8] = [
     ("PUT", "/v1/tenants/{sid}/greenvn/{greenvn_id}/vn", ""),
     ("GET", "/v1/tenants/{sid}/settings", ""),
     ("PUT", "/v1/tenants/{sid}/settings", "{}"),
+    ("GET", "/v1/tenants/{sid}/calls", ""),
+    ("GET", "/v1/tenants/{sid}/calls/{call_sid}", ""),
+    ("GET", "/v1/Accounts/{sid}/Calls/{call_sid}", ""),
+    ("GET", "/v1/tenants/{sid}/events", ""),
+    ("GET", "/v1/tenants/{sid}/events/{event_id}", ""),
+    ("POST", "/v1/tenants/{sid}/events/{event_id}/replay", ""),
+    ("GET", "/v1/tenants/{sid}/deliveries", ""),
+    ("GET", "/v1/tenants/{sid}/endpoints", ""),
+    ("POST", "/v1/tenants/{sid}/endpoints", r#"{"url":"https://b.example/hook"}"#),
+    ("GET", "/v1/tenants/{sid}/endpoints/{endpoint_id}", ""),
+    ("PUT", "/v1/tenants/{sid}/endpoints/{endpoint_id}", r#"{"masked":true}"#),
+    ("POST", "/v1/tenants/{sid}/endpoints/{endpoint_id}/rotate-secret", ""),
+    ("DELETE", "/v1/tenants/{sid}/endpoints/{endpoint_id}", ""),
     ("DELETE", "/v1/tenants/{sid}/greenvn/{greenvn_id}", ""),
 ];
 
@@ -27,6 +40,41 @@ const PARTIES: &str = r#"{"aparty_numbers":["+919900000007"]}"#;
 
 /// A number that is in the world, and that no stranger may be told.
 const SECRET: &str = "919900000001";
+
+/// The ids of one of each thing that a tenant has.
+struct Things {
+    allocation: String,
+    call: String,
+    event: String,
+    endpoint: String,
+}
+
+impl Things {
+    async fn of(world: &World) -> Things {
+        let endpoint = world.endpoint(json!({"url": "https://a.example/hook"})).await;
+        let path = world.allocated().await;
+        let call = world.completed_call("order-1").await.id.to_string();
+        let event = world.get("/events").await.data()[0]["id"].as_str().unwrap().to_owned();
+        let allocation = path.trim_start_matches("/greenvn/").to_owned();
+        Things { allocation, call, event, endpoint }
+    }
+
+    fn nobodys() -> Things {
+        let id = "019ab1c2-0000-7000-8000-000000000000".to_owned();
+        Things { allocation: id.clone(), call: id.clone(), event: id, endpoint: "ep_none".to_owned() }
+    }
+
+    /// The path of an operation on them.
+    fn at(&self, template: &str, sid: &str) -> String {
+        let Things { allocation, call, event, endpoint } = self;
+        template
+            .replace("{sid}", sid)
+            .replace("{greenvn_id}", allocation)
+            .replace("{call_sid}", call)
+            .replace("{event_id}", event)
+            .replace("{endpoint_id}", endpoint)
+    }
+}
 
 #[test]
 fn every_operation_of_the_description_is_on_the_list() {
@@ -44,7 +92,7 @@ fn every_operation_of_the_description_is_on_the_list() {
 #[tokio::test]
 async fn without_good_credentials_nothing_is_told() {
     let world = World::new().await;
-    let path = world.allocated().await;
+    let things = Things::of(&world).await;
     world.add_key(DEMO, "2").await;
     world.revoke_key(DEMO, "2").await;
     let before = world.everything().await;
@@ -72,8 +120,7 @@ async fn without_good_credentials_nothing_is_told() {
 
     for stranger in &strangers {
         for (method, template, body) in OPERATIONS {
-            let reply =
-                ask(&world, method, &template_at(template, DEMO, &path), stranger.as_deref(), body).await;
+            let reply = ask(&world, method, &things.at(template, DEMO), stranger.as_deref(), body).await;
             assert_eq!((reply.status, reply.code()), (401, Some(7)), "{method} {template} as {stranger:?}");
             assert!(reply.header("www-authenticate").unwrap().starts_with("Basic"), "{method} {template}");
             assert!(!reply.text.contains(SECRET));
@@ -85,14 +132,12 @@ async fn without_good_credentials_nothing_is_told() {
 #[tokio::test]
 async fn another_tenants_path_is_closed_whether_or_not_that_tenant_exists() {
     let world = World::new().await;
-    let path = world.allocated().await;
+    let things = Things::of(&world).await;
     let before = world.everything().await;
 
     for (method, template, body) in OPERATIONS {
-        let there =
-            ask(&world, method, &template_at(template, DEMO, &path), Some(&basic(OTHER, "1")), body).await;
-        let nowhere =
-            ask(&world, method, &template_at(template, "none", &path), Some(&basic(OTHER, "1")), body).await;
+        let there = ask(&world, method, &things.at(template, DEMO), Some(&basic(OTHER, "1")), body).await;
+        let nowhere = ask(&world, method, &things.at(template, "none"), Some(&basic(OTHER, "1")), body).await;
         there.refused(403, 8);
         assert_eq!((there.status, there.text), (nowhere.status, nowhere.text), "{method} {template}");
     }
@@ -100,25 +145,36 @@ async fn another_tenants_path_is_closed_whether_or_not_that_tenant_exists() {
 }
 
 #[tokio::test]
-async fn another_tenants_allocation_is_as_if_it_had_never_been() {
+async fn what_another_tenant_has_is_as_if_it_had_never_been() {
     let world = World::new().await;
-    let theirs = world.allocated().await;
-    let nobodys = "/greenvn/019ab1c2-0000-7000-8000-000000000000";
+    let theirs = Things::of(&world).await;
+    let nobodys = Things::nobodys();
     let before = world.everything().await;
 
-    for (method, template, body) in
-        OPERATIONS.into_iter().filter(|(_, path, _)| path.contains("{greenvn_id}"))
-    {
-        let there =
-            ask(&world, method, &template_at(template, OTHER, &theirs), Some(&basic(OTHER, "1")), body).await;
-        let nowhere =
-            ask(&world, method, &template_at(template, OTHER, nobodys), Some(&basic(OTHER, "1")), body).await;
+    let mut tried = 0;
+    for (method, template, body) in OPERATIONS {
+        if nobodys.at(template, "{sid}") == template {
+            continue;
+        }
+        let there = ask(&world, method, &theirs.at(template, OTHER), Some(&basic(OTHER, "1")), body).await;
+        let nowhere = ask(&world, method, &nobodys.at(template, OTHER), Some(&basic(OTHER, "1")), body).await;
         there.refused(404, 1);
         assert_eq!(there.text, nowhere.text, "{method} {template}");
+        tried += 1;
     }
-    let look_up = "/v1/tenants/other/greenvn?number=%2B919900000001";
-    let found = ask(&world, "GET", look_up, Some(&basic(OTHER, "1")), "").await;
-    assert_eq!(found.granted().data(), json!([]));
+    assert_eq!(tried, 12);
+    for look_up in [
+        "greenvn?number=%2B919900000001",
+        "calls?number=%2B919900000001",
+        "calls",
+        "events",
+        "deliveries",
+        "endpoints",
+    ] {
+        let path = format!("/v1/tenants/other/{look_up}");
+        let found = ask(&world, "GET", &path, Some(&basic(OTHER, "1")), "").await;
+        assert_eq!(found.granted().data(), json!([]), "{look_up}");
+    }
     assert_eq!(world.everything().await, before);
 }
 
@@ -134,9 +190,9 @@ async fn the_tenant_itself_is_let_in_however_its_header_is_written() {
         format!("Basic{}", STANDARD_NO_PAD.encode(&by_sid)),
     ] {
         let world = World::new().await;
-        let path = world.allocated().await;
+        let things = Things::of(&world).await;
         for (method, template, body) in OPERATIONS {
-            let mut path = template_at(template, DEMO, &path);
+            let mut path = things.at(template, DEMO);
             if (method, template) == ("GET", "/v1/tenants/{sid}/greenvn") {
                 path.push_str("?time_from=2026-01-01T00:00:00");
             }
@@ -171,10 +227,6 @@ async fn a_stranger_is_refused_before_anything_it_sent_is_looked_at() {
         Request::builder().method("POST").uri("/v1/tenants/demo/greenvn?dry_run=perhaps").body(huge);
     let reply = world.ask(request.unwrap()).await;
     assert_eq!(reply.refused(401, 7).json()["detail"], Value::Null);
-}
-
-fn template_at(template: &str, sid: &str, allocation: &str) -> String {
-    template.replace("{sid}", sid).replace("/greenvn/{greenvn_id}", allocation)
 }
 
 async fn ask(world: &World, method: &str, path: &str, header: Option<&str>, body: &'static str) -> Reply {

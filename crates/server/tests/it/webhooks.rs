@@ -360,13 +360,7 @@ fn live(mut client: Client, next: &AtomicUsize, answered: Sender<String>) {
 
 fn pending(world: &World) -> usize {
     let store = open(world);
-    let wanted = DeliveryQuery {
-        endpoint: None,
-        event: None,
-        state: Some(DeliveryState::Pending),
-        before: None,
-        limit: 1,
-    };
+    let wanted = DeliveryQuery { state: Some(DeliveryState::Pending), ..DeliveryQuery::newest(1) };
     now(store.deliveries(&acme(), wanted)).unwrap().len()
 }
 

@@ -368,18 +368,22 @@ pub(super) async fn deliveries(
     tenant: &Sid,
     wanted: &DeliveryQuery,
 ) -> Result<Vec<Delivery>, Fault> {
-    let DeliveryQuery { endpoint, event, state, before, limit } = wanted;
+    let DeliveryQuery { from, to, kind, endpoint, event, state, before, limit } = wanted;
+    let (from, to) = (EventId::least_at(*from), EventId::least_at(*to));
     let (before_event, before_endpoint) = match before {
         Some((event, endpoint)) => (*event.as_bytes(), endpoint.as_str()),
         None => (AFTER_ALL, ""),
     };
-    let which: [Value<'_>; 7] = [
+    let which: [Value<'_>; 10] = [
         &tenant.as_str(),
         &before_event.as_slice(),
         &before_endpoint,
         &endpoint.as_ref().map(EndpointId::as_str),
         &event.map(|id| id.as_bytes().to_vec()),
         &state.map(delivery_code),
+        &from.as_bytes().as_slice(),
+        &to.as_bytes().as_slice(),
+        &kind.map(EventKind::name),
         &count(*limit),
     ];
     let rows = db.long_rows(&sql::DELIVERIES, &which).await?;

@@ -958,7 +958,7 @@ statements! {
         order by e.event_id desc
         limit $9");
 
-    DELIVERIES(TEXT, BYTEA, TEXT, TEXT, BYTEA, INT2, INT8) = "
+    DELIVERIES(TEXT, BYTEA, TEXT, TEXT, BYTEA, INT2, BYTEA, BYTEA, TEXT, INT8) = "
         select event_id, endpoint_id, line, sequence, kind, state, attempts, due_at, status, why
         from delivery
         where tenant_sid = $1
@@ -966,8 +966,11 @@ statements! {
             and ($4 is null or endpoint_id = $4)
             and ($5 is null or event_id = $5)
             and ($6 is null or state = $6)
+            and event_id >= $7
+            and event_id < $8
+            and ($9 is null or kind = $9)
         order by event_id desc, endpoint_id desc
-        limit $7";
+        limit $10";
 
     UNSEALED_AUDIT(INT8) = "
         select audit_id, at, tenant_sid, actor, request, what, subject

@@ -414,11 +414,12 @@ pub(super) fn deliveries(
     tenant: &Sid,
     wanted: &DeliveryQuery,
 ) -> Result<Vec<Delivery>, Fault> {
-    let DeliveryQuery { endpoint, event, state, before, limit } = wanted;
+    let DeliveryQuery { from, to, kind, endpoint, event, state, before, limit } = wanted;
     let (before_event, before_endpoint) = match before {
         Some((event, endpoint)) => (*event.as_bytes(), endpoint.as_str()),
         None => (AFTER_ALL, ""),
     };
+    let (from, to) = (EventId::least_at(*from), EventId::least_at(*to));
     let which = params![
         tenant.as_str(),
         before_event,
@@ -426,6 +427,9 @@ pub(super) fn deliveries(
         endpoint.as_ref().map(EndpointId::as_str),
         event.map(|id| *id.as_bytes()),
         state.map(delivery_code),
+        from.as_bytes(),
+        to.as_bytes(),
+        kind.map(EventKind::name),
         count(*limit),
     ];
     all(db, sql::DELIVERIES, which, |row| delivery(tenant, row))

@@ -570,8 +570,11 @@ statements! {
             and (?4 is null or endpoint_id = ?4)
             and (?5 is null or event_id = ?5)
             and (?6 is null or state = ?6)
+            and event_id >= ?7
+            and event_id < ?8
+            and (?9 is null or kind = ?9)
         order by event_id desc, endpoint_id desc
-        limit ?7";
+        limit ?10";
 
     /// The next endpoint that something is owed to, and whether that is due.
     NEXT_ENDPOINT = "

@@ -124,13 +124,7 @@ impl World {
 
     /// What is owed to an endpoint, or was, the oldest event first.
     pub async fn deliveries(&self, to: &EndpointId) -> Vec<Delivery> {
-        let wanted = DeliveryQuery {
-            endpoint: Some(to.clone()),
-            event: None,
-            state: None,
-            before: None,
-            limit: 100_000,
-        };
+        let wanted = DeliveryQuery { endpoint: Some(to.clone()), ..DeliveryQuery::newest(100_000) };
         let mut found = self.node.store().deliveries(&acme(), wanted).await.unwrap();
         found.sort_by_key(|delivery| delivery.key.event);
         found

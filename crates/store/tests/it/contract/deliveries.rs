@@ -139,9 +139,10 @@ fn delivered(due: &Due) -> Settled {
     settled(due, Settlement::Delivered { status: 204 })
 }
 
+const EVERY: DeliveryQuery = DeliveryQuery::newest(100);
+
 async fn all(world: &World) -> Vec<Delivery> {
-    let wanted = DeliveryQuery { endpoint: None, event: None, state: None, before: None, limit: 100 };
-    world.store.deliveries(&acme(), wanted).await.unwrap()
+    world.store.deliveries(&acme(), EVERY).await.unwrap()
 }
 
 pub async fn a_line_is_delivered_in_its_order(world: &World) {
@@ -236,7 +237,6 @@ pub async fn deliveries_are_found_by_what_they_are(world: &World) {
     world.applied(owed(&events, &["ep_1", "ep_2"])).await;
     let due = lease(world, 11, &[("ep_1", 10)]).await;
     world.store.settle(at(12), vec![delivered(&due[0])]).await.unwrap();
-    let every = DeliveryQuery { endpoint: None, event: None, state: None, before: None, limit: 100 };
     let found = async |wanted: DeliveryQuery| {
         let found = world.store.deliveries(&acme(), wanted).await.unwrap();
         found.into_iter().map(|d| (d.key.event, d.key.endpoint)).collect::<Vec<_>>()
@@ -244,16 +244,23 @@ pub async fn deliveries_are_found_by_what_they_are(world: &World) {
     let newest_first: Vec<_> =
         events.iter().rev().flat_map(|event| [(event.id, id("ep_2")), (event.id, id("ep_1"))]).collect();
 
-    assert_eq!(found(every.clone()).await, newest_first);
+    assert_eq!(found(EVERY).await, newest_first);
     let before = Some(newest_first[1].clone());
-    assert_eq!(found(DeliveryQuery { before, limit: 2, ..every.clone() }).await, newest_first[2..4]);
+    assert_eq!(found(DeliveryQuery { before, limit: 2, ..EVERY }).await, newest_first[2..4]);
     let state = Some(DeliveryState::Delivered);
-    assert_eq!(found(DeliveryQuery { state, ..every.clone() }).await, [(events[0].id, id("ep_1"))]);
+    assert_eq!(found(DeliveryQuery { state, ..EVERY }).await, [(events[0].id, id("ep_1"))]);
     let event = Some(events[1].id);
-    assert_eq!(found(DeliveryQuery { event, ..every.clone() }).await, newest_first[2..4]);
+    assert_eq!(found(DeliveryQuery { event, ..EVERY }).await, newest_first[2..4]);
     let endpoint = Some(id("ep_2"));
-    assert_eq!(found(DeliveryQuery { endpoint, ..every.clone() }).await.len(), 3);
-    assert!(world.store.deliveries(&other(), every).await.unwrap().is_empty());
+    assert_eq!(found(DeliveryQuery { endpoint, ..EVERY }).await.len(), 3);
+    let from = events[1].at;
+    assert_eq!(found(DeliveryQuery { from, ..EVERY }).await, newest_first[..4]);
+    assert_eq!(found(DeliveryQuery { to: from, ..EVERY }).await, newest_first[4..]);
+    let kind = Some(EventKind::NumberLow);
+    assert_eq!(found(DeliveryQuery { kind, ..EVERY }).await, newest_first);
+    let kind = Some(EventKind::CallStarted);
+    assert_eq!(found(DeliveryQuery { kind, ..EVERY }).await, []);
+    assert!(world.store.deliveries(&other(), EVERY).await.unwrap().is_empty());
 }
 
 pub async fn what_is_owed_to_a_removed_endpoint_is_given_up(world: &World) {

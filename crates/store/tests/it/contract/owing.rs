@@ -88,8 +88,7 @@ async fn events(world: &World) -> Vec<(EventKind, EventId)> {
 }
 
 async fn owed(world: &World) -> Vec<(EventKind, String)> {
-    let wanted = DeliveryQuery { endpoint: None, event: None, state: None, before: None, limit: 100 };
-    let mut owed = world.store.deliveries(&acme(), wanted).await.unwrap();
+    let mut owed = world.store.deliveries(&acme(), DeliveryQuery::newest(100)).await.unwrap();
     owed.reverse();
     owed.into_iter().map(|delivery| (delivery.kind, delivery.key.endpoint.to_string())).collect()
 }

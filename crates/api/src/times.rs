@@ -38,6 +38,19 @@ pub(crate) fn write(moment: Timestamp, zone: TimeZone) -> Option<String> {
     Some(format!("{seconds}{offset}"))
 }
 
+/// `2026-11-30T10:54:33.123Z`: the form of our own records and events.
+pub(crate) fn utc(moment: Timestamp) -> String {
+    let millis = jiff::Timestamp::from_millisecond(moment.as_micros().div_euclid(1_000));
+    format!("{:.3}", millis.unwrap_or(jiff::Timestamp::MAX))
+}
+
+/// `2026-11-30 16:24:33` in the tenant's zone: the form of LeadAssist's records of calls.
+pub(crate) fn plain(moment: Timestamp, zone: TimeZone) -> String {
+    let moment = jiff::Timestamp::from_second(moment.as_micros().div_euclid(1_000_000));
+    let local = offset_of(zone).to_datetime(moment.unwrap_or(jiff::Timestamp::MAX));
+    local.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 fn offset_of(zone: TimeZone) -> Offset {
     Offset::from_seconds(zone.offset_seconds()).unwrap_or(Offset::UTC)
 }
@@ -101,5 +114,13 @@ mod tests {
         assert_eq!(write(moment, TimeZone::Ist).as_deref(), Some("2015-11-16T20:30:00+05:30"));
         assert_eq!(write(moment, TimeZone::Utc).as_deref(), Some("2015-11-16T15:00:00+00:00"));
         assert_eq!(write(Timestamp::NEVER, TimeZone::Utc), None);
+    }
+
+    #[test]
+    fn records_have_times_of_their_own_forms() {
+        let moment = Timestamp::from_micros(1_611_064_023_045_999); // 19 January 2021, 13:47:03 UTC
+        assert_eq!(utc(moment), "2021-01-19T13:47:03.045Z");
+        assert_eq!(plain(moment, TimeZone::Ist), "2021-01-19 19:17:03");
+        assert_eq!(plain(moment, TimeZone::Utc), "2021-01-19 13:47:03");
     }
 }
