@@ -13,6 +13,7 @@ pub mod restore;
 pub mod serve;
 pub mod settings;
 pub mod tenant;
+pub mod trial_call;
 pub mod trunk;
 pub mod verify;
 pub mod webhook;
@@ -96,8 +97,9 @@ enum Command {
     Settings(settings::Settings),
     #[command(subcommand)]
     Trunk(trunk::Trunk),
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "calls")]
     Call(call::Call),
+    TrialCall(trial_call::TrialCall),
     #[command(subcommand)]
     Webhook(webhook::Webhook),
     Verify(verify::Verify),
@@ -132,6 +134,7 @@ impl CommandLine {
             Command::Settings(settings) => settings.run(&options, out),
             Command::Trunk(trunk) => trunk.run(&options, out),
             Command::Call(call) => call.run(&options, out),
+            Command::TrialCall(trial) => trial.run(&options, out),
             Command::Webhook(webhook) => webhook.run(&options, out),
             Command::Verify(verify) => verify.run(&options, out),
             Command::Backup(backup) => backup.run(&options, out),

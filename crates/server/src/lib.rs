@@ -13,6 +13,7 @@ pub mod installation;
 pub mod logging;
 pub mod output;
 pub mod serving;
+pub mod trial;
 
 use std::process::ExitCode;
 

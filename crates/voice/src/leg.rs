@@ -153,6 +153,10 @@ pub struct Dial {
 /// Reaches telephones.
 #[async_trait]
 pub trait Port: Send + Sync {
+    /// Whether sound is encrypted on the first trunk that leads to a telephone. Trunks that stand in for each other must
+    /// agree on it, since they are made one offer.
+    fn encrypts(&self, to: PhoneNumber, show: PhoneNumber) -> bool;
+
     /// Begins to ring a telephone, by the trunks that lead there, the next when one fails with 408 or 5xx. What comes
     /// of it is told on the leg.
     async fn dial(&self, dial: Dial) -> Leg;

@@ -28,7 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use callveil_domain::node::Randomness;
-use callveil_domain::trunk::{Transport, Trunk};
+use callveil_domain::number::PhoneNumber;
+use callveil_domain::trunk::{Media, Transport, Trunk};
 use rsipstack::sip::{Header, HeadersExt, Method, Request, Response, StatusCode};
 use rsipstack::transaction::TransactionReceiver;
 use rsipstack::transaction::transaction::Transaction;
@@ -180,6 +181,11 @@ impl Sip {
 
 #[async_trait]
 impl Port for Sip {
+    fn encrypts(&self, to: PhoneNumber, show: PhoneNumber) -> bool {
+        let ways = self.shared.trunks.route(to, show);
+        ways.first().is_some_and(|way| way.trunk.media == Media::Encrypted)
+    }
+
     async fn dial(&self, dial: Dial) -> Leg {
         outbound::dial(Arc::clone(&self.shared), dial)
     }

@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use callveil_domain::live::NodeId;
 use callveil_domain::node::Node;
 use callveil_domain::tenant::Directory;
 use callveil_domain::trunk::Trunk;
@@ -59,13 +58,12 @@ impl Telephone {
         let started = sip::start(settings, trunks.with(&directory), randomness()).await;
         let (sip, invitations) = started.map_err(|e| not_listening(&e))?;
 
-        let id = at.node.id();
         let engine = Relay::new(sound(&sip), Box::new(generator()));
         let port: Arc<dyn Port> = Arc::new(sip.clone());
-        let board = Switchboard::new(Arc::clone(&at.node), id, port, Arc::new(engine));
+        let board = Switchboard::new(Arc::clone(&at.node), at.node.id(), port, Arc::new(engine));
         let mut work = JoinSet::new();
         work.spawn(Arc::clone(&board).serve(invitations));
-        work.spawn(hang_up_on_request(Arc::clone(&at.node), id, Arc::clone(&board)));
+        work.spawn(hang_up_on_request(Arc::clone(&at.node), Arc::clone(&board)));
         work.spawn(follow_trunks(Arc::clone(&at.node), trunks, directory.revision, sip.clone()));
         Ok(Telephone { line: Some(Line { sip, board, _work: work }) })
     }
@@ -156,7 +154,7 @@ async fn follow_trunks(node: Arc<Node>, trunks: Trunks, mut known: u64, sip: Sip
 }
 
 /// Ends the calls that somebody has asked to end, by whichever node.
-async fn hang_up_on_request(node: Arc<Node>, id: NodeId, board: Arc<Switchboard>) {
+async fn hang_up_on_request(node: Arc<Node>, board: Arc<Switchboard>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -165,7 +163,7 @@ async fn hang_up_on_request(node: Arc<Node>, id: NodeId, board: Arc<Switchboard>
             continue;
         }
         // A store that cannot be read is told of by those who need it more.
-        for call in node.store().hangups(id).await.unwrap_or_default() {
+        for call in node.store().hangups(node.id()).await.unwrap_or_default() {
             board.hang_up(call);
         }
     }

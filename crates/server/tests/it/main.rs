@@ -6,6 +6,8 @@ mod admin;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod calls;
+#[cfg(test)]
 #[path = "../../../store/tests/it/cluster.rs"]
 #[expect(dead_code, reason = "the suite of the store uses the rest")]
 mod cluster;

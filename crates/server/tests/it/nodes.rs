@@ -24,7 +24,8 @@ fn shared() -> Cluster {
     })
 }
 
-fn fresh_database() -> String {
+/// A database with nothing in it but the tables.
+pub fn fresh_database() -> String {
     let cluster = shared();
     cluster.url(&cluster.fresh_database())
 }

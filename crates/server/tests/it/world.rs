@@ -232,6 +232,11 @@ impl Server {
         Client::new(self.http, "", "", "")
     }
 
+    /// Where it takes calls.
+    pub fn sip(&self) -> SocketAddr {
+        self.started["sip"][0].as_str().unwrap().parse().unwrap()
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }

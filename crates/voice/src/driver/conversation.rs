@@ -371,7 +371,8 @@ impl Conversation {
         if let Some(book) = &mut self.book {
             book.record.legs.push(CallLeg::dialled(number, now));
         }
-        let offer = match session.offer(leg, false).await {
+        let encrypts = self.listed.board.port.encrypts(number, asked.dialled);
+        let offer = match session.offer(leg, encrypts).await {
             Ok(offer) => offer,
             Err(error) => {
                 self.no_sound(&error);

@@ -300,6 +300,10 @@ struct FakePort(mpsc::UnboundedSender<(Dial, Telephone)>);
 
 #[async_trait]
 impl Port for FakePort {
+    fn encrypts(&self, _to: PhoneNumber, _show: PhoneNumber) -> bool {
+        false
+    }
+
     async fn dial(&self, dial: Dial) -> Leg {
         let (leg, telephone) = telephone();
         self.0.send((dial, telephone)).unwrap();
