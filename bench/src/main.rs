@@ -11,6 +11,7 @@ mod requests;
 mod ringing;
 mod signalling;
 mod sipp;
+mod webhooks;
 mod world;
 
 use std::sync::Arc;
@@ -49,8 +50,9 @@ async fn main() -> anyhow::Result<()> {
         Some("signalling") => signalling::signalling(rounds(&arguments)?).await,
         Some("steady") => signalling::steady().await,
         Some("ringing") => ringing::ringing().await,
+        Some("webhooks") => webhooks::webhooks().await,
         Some(other) => {
-            bail!("'{other}' is none of http, calls, growth, markets, signalling, steady, ringing")
+            bail!("'{other}' is none of http, calls, growth, markets, signalling, steady, ringing, webhooks")
         }
         None => {
             http().await?;
@@ -59,7 +61,8 @@ async fn main() -> anyhow::Result<()> {
             markets(1)?;
             signalling::signalling(ROUNDS).await?;
             signalling::steady().await?;
-            ringing::ringing().await
+            ringing::ringing().await?;
+            webhooks::webhooks().await
         }
     }
 }

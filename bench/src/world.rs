@@ -99,7 +99,8 @@ impl World {
         self.serve_with(&[("CALLVEIL_SIP_LISTEN", sip.to_string())]).await
     }
 
-    async fn serve_with(&self, more: &[(&str, String)]) -> anyhow::Result<Server> {
+    /// Starts the real server on it, with these variables beside the usual ones.
+    pub async fn serve_with(&self, more: &[(&str, String)]) -> anyhow::Result<Server> {
         let (http, metrics) = (free_port()?, free_port()?);
         let mut command = self.callveil()?;
         command

@@ -68,7 +68,7 @@ fn answer_in(output: &str) -> Option<Value> {
 
 /// Fails with the reason when what a sample needs is not on the machine.
 #[track_caller]
-fn need(program: &str, arguments: &[&str], package: &str) {
+pub fn need(program: &str, arguments: &[&str], package: &str) {
     let there = Command::new(program).args(arguments).output().is_ok_and(|ran| ran.status.success());
     assert!(there, "this test runs {program}: install it with ./scripts/setup-tests (Debian: {package})");
 }

@@ -4,8 +4,11 @@
 //! -- --nocapture` is the longer form.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -18,12 +21,14 @@ use callveil_domain::store::{Change, DeliveryQuery, DirectoryWrite, EventQuery, 
 use callveil_domain::tenant::Sid;
 use callveil_domain::time::Timestamp;
 use callveil_store::sqlite::{Mode, SqliteStore};
+use callveil_webhooks::sign::{seconds, signatures};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::http::Client;
-use crate::world::{Server, Tenant, World, party, until};
+use crate::samples::need;
+use crate::world::{Server, Tenant, World, finish_within, party, until};
 
 /// What a receiver took.
 #[derive(Clone, Debug)]
@@ -219,7 +224,7 @@ fn what_happens_is_told_signed_and_in_order() {
     assert_eq!(told, kinds.map(|kind| (json!(kind), json!(id))));
     for Taken { id, signature, timestamp, body } in &taken {
         let at = Timestamp::from_micros(timestamp.parse::<i64>().unwrap() * 1_000_000);
-        let signed = callveil_webhooks::sign::signatures(id, at, body.as_bytes(), [KEY.as_slice()]);
+        let signed = signatures(id, at, body.as_bytes(), [KEY.as_slice()]);
         assert_eq!(signature, &signed);
     }
     assert!(server.stop().success());
@@ -251,6 +256,91 @@ fn a_sample_is_sent_and_its_answer_shown() {
     assert!(elsewhere.stdout.contains("not taken: the address is not a public one"), "{elsewhere:?}");
 }
 
+/// Gives a sample a message by environment and standard input, and answers whether it took it for genuine.
+#[track_caller]
+fn is_genuine(program: &str, arguments: &[&str], sample: &str, message: &Taken) -> bool {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/webhooks").join(sample);
+    let directory = tempfile::tempdir().unwrap();
+    let body = directory.path().join("body");
+    fs::write(&body, &message.body).unwrap();
+    // The first build of Go's standard library may take minutes on a small machine.
+    let ran = finish_within(
+        Command::new(program)
+            .args(arguments)
+            .arg(&file)
+            .env("WEBHOOK_SECRET", callveil_webhooks::sign::write_secret(&KEY))
+            .env("WEBHOOK_ID", &message.id)
+            .env("WEBHOOK_TIMESTAMP", &message.timestamp)
+            .env("WEBHOOK_SIGNATURE", &message.signature)
+            .stdin(File::open(&body).unwrap()),
+        Duration::from_secs(300),
+    );
+    // `go run` ends with 1 whatever the program ended with, and tells on standard error.
+    assert!(matches!(ran.code(), Some(0 | 1)), "{sample}: {ran:?}");
+    assert!(ran.stderr.is_empty() || ran.stderr.trim() == "exit status 1", "{sample}: {ran:?}");
+    ran.code() == Some(0)
+}
+
+#[track_caller]
+fn check_sample(program: &str, arguments: &[&str], sample: &str) {
+    let text = fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/webhooks").join(sample),
+    );
+    assert!(
+        include_str!("../../../../docs/webhooks.md").contains(text.unwrap().trim_end()),
+        "docs/webhooks.md shows another {sample}"
+    );
+    let body = r#"{"type":"call.completed","data":{"from":"+12025550101"}}"#;
+    let message = |at: Timestamp, secrets: &[&[u8]]| Taken {
+        id: "0199-event".to_owned(),
+        signature: signatures("0199-event", at, body.as_bytes(), secrets.iter().copied()),
+        timestamp: seconds(at).to_string(),
+        body: body.to_owned(),
+    };
+    let now = callveil_server::clock::wall_time();
+    let fresh = message(now, &[&KEY]);
+    let old = message(now.minus(Duration::from_secs(400)), &[&KEY]);
+    let rotated = message(now, &[&[1; 32], &KEY]);
+    let of_another = message(now, &[&[1; 32]]);
+    let altered = Taken { body: body.replace("0101", "0102"), ..fresh.clone() };
+    let genuine = |message: &Taken| is_genuine(program, arguments, sample, message);
+    assert_eq!(
+        [&fresh, &rotated, &old, &of_another, &altered].map(genuine),
+        [true, true, false, false, false],
+        "{sample}: fresh, rotated, old, of another, altered"
+    );
+}
+
+#[test]
+fn the_openssl_sample_knows_what_is_genuine() {
+    need("openssl", &["version"], "openssl");
+    check_sample("sh", &[], "verify.sh");
+}
+
+#[test]
+fn the_node_sample_knows_what_is_genuine() {
+    need("node", &["--version"], "nodejs");
+    check_sample("node", &[], "verify.js");
+}
+
+#[test]
+fn the_python_sample_knows_what_is_genuine() {
+    need("/usr/bin/python3", &["--version"], "python3");
+    check_sample("/usr/bin/python3", &[], "verify.py");
+}
+
+#[test]
+fn the_php_sample_knows_what_is_genuine() {
+    need("php", &["--version"], "php-cli");
+    check_sample("php", &[], "verify.php");
+}
+
+#[test]
+fn the_go_sample_knows_what_is_genuine() {
+    need("go", &["version"], "golang-go");
+    check_sample("go", &["run"], "verify.go");
+}
+
 /// How many clients make things happen at a time.
 const CLIENTS: usize = 4;
 
@@ -269,8 +359,9 @@ fn no_event_is_lost_by_failing_receivers_and_killed_servers() {
     let hangs = events > 10_000;
     let receiver = Receiver::start(move || match chance.random_range(0..1_000) {
         0..120 => Reply::Answer("500 Internal Server Error"),
-        120..140 => Reply::Answer("429 Too Many Requests\r\nretry-after: 1"),
-        140..199 => Reply::Close,
+        // Each has the endpoint left alone for a second.
+        120 => Reply::Answer("429 Too Many Requests\r\nretry-after: 1"),
+        121..199 => Reply::Close,
         199 if hangs => Reply::Hang,
         _ => Reply::Take,
     });

@@ -306,3 +306,23 @@ fn a_masked_event_has_no_number_and_no_pin() {
         assert!(!told.contains("483920") && !told.contains("000000\""), "{kind}: {told}");
     }
 }
+
+#[test]
+fn the_documentation_shows_what_is_sent() {
+    let page = include_str!("../../../../docs/webhooks.md");
+    let blocks = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let shown: Vec<Value> = blocks.map(|block| serde_json::from_str(block).unwrap()).collect();
+    let four = [
+        EventKind::CallCompleted,
+        EventKind::AllocationExpired,
+        EventKind::CallerVerified,
+        EventKind::CallerRejected,
+    ];
+    let mut sent: Vec<Value> =
+        four.map(|kind| serde_json::from_str(&leadassist(kind, &[]).unwrap()).unwrap()).to_vec();
+    sent.push(ours(EventKind::CallCompleted, false));
+    assert_eq!(shown, sent);
+    for kind in EventKind::ALL {
+        assert!(page.contains(&format!("| `{kind}` |")), "{kind} is not in the table");
+    }
+}
