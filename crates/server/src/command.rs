@@ -1,5 +1,6 @@
 //! The command line: which subcommands there are, and what is common to all of them. Each has its own file.
 
+pub mod audit;
 pub mod backup;
 pub mod call;
 pub mod check;
@@ -7,6 +8,8 @@ pub mod completions;
 pub mod config;
 pub mod copy;
 pub mod doctor;
+pub mod endpoint;
+pub mod event;
 pub mod migrate;
 pub mod number;
 pub mod restore;
@@ -100,8 +103,14 @@ enum Command {
     #[command(subcommand, visible_alias = "calls")]
     Call(call::Call),
     TrialCall(trial_call::TrialCall),
+    #[command(subcommand, visible_alias = "events")]
+    Event(event::EventCommand),
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointCommand),
     #[command(subcommand)]
     Webhook(webhook::Webhook),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     Verify(verify::Verify),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -135,6 +144,9 @@ impl CommandLine {
             Command::Trunk(trunk) => trunk.run(&options, out),
             Command::Call(call) => call.run(&options, out),
             Command::TrialCall(trial) => trial.run(&options, out),
+            Command::Event(event) => event.run(&options, out),
+            Command::Endpoint(endpoint) => endpoint.run(&options, out),
+            Command::Audit(audit) => audit.run(&options, out),
             Command::Webhook(webhook) => webhook.run(&options, out),
             Command::Verify(verify) => verify.run(&options, out),
             Command::Backup(backup) => backup.run(&options, out),

@@ -1,11 +1,13 @@
 //! What a command works on: the store that the configuration names, with the clock and the randomness.
 
+use std::env;
 use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callveil_domain::audit::{Actor, Origin};
 use callveil_domain::node::Node;
 use callveil_domain::store::{DirectoryConflict, Store, StoreError};
 use callveil_domain::tenant::{Sid, Tenant};
@@ -112,11 +114,19 @@ impl Installation {
         changed.map_err(|failure| CommandError::directory(doing, tenant, &failure))
     }
 
-    /// Runs one use case at the present moment.
+    /// Runs one use case at the present moment, for whoever is at the command line.
     pub async fn act<T>(&self, effect: Effect, case: impl AsyncFnOnce(&mut Ctx<'_>) -> T) -> T {
         let mut rng = generator();
-        case(&mut self.node.ctx(&mut rng, effect)).await
+        let by = Origin { actor: operator(), request: None };
+        case(&mut Ctx { by, ..self.node.ctx(&mut rng, effect) }).await
     }
+}
+
+/// Whoever is at the command line, by the name that the system's session has for them.
+fn operator() -> Actor {
+    let name = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| env::var(name).ok());
+    let name = name.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    Actor::Operator(name.chars().filter(|c| !c.is_control()).take(64).collect())
 }
 
 /// Opens a PostgreSQL, taking first the steps that it has not taken yet where the command may make a database.

@@ -1,14 +1,17 @@
-//! `callveil number`: the virtual numbers of a tenant's pool.
+//! `callveil number`: the virtual numbers of a tenant's pool, and what is kept of a person's.
 
 pub mod add;
 pub mod drain;
+pub mod erase;
 pub mod import;
+pub mod known;
 pub mod list;
 pub mod open;
 pub mod remove;
 
 use std::fmt;
 
+use callveil_domain::country::Country;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::store::DirectoryConflict;
 use callveil_domain::tenant::{Sid, Tenant};
@@ -22,7 +25,7 @@ use crate::error::CommandError;
 use crate::installation::{Installation, Missing};
 use crate::output::Output;
 
-/// Add, import, list, drain, open and remove the virtual numbers of a tenant's pool
+/// Add, import, list, drain, open and remove virtual numbers of a pool; show and erase what is kept of a person's
 #[derive(Debug, Subcommand)]
 pub enum Number {
     Add(add::Add),
@@ -31,6 +34,8 @@ pub enum Number {
     Drain(drain::Drain),
     Open(open::Open),
     Remove(remove::Remove),
+    Known(known::Known),
+    Erase(erase::Erase),
 }
 
 impl Number {
@@ -42,8 +47,17 @@ impl Number {
             Number::Drain(drain) => drain.run(options, out),
             Number::Open(open) => open.run(options, out),
             Number::Remove(remove) => remove.run(options, out),
+            Number::Known(known) => known.run(options, out),
+            Number::Erase(erase) => erase.run(options, out),
         }
     }
+}
+
+/// Reads the number of a party.
+fn party(text: &str) -> Result<PhoneNumber, CommandError> {
+    PhoneNumber::parse(text, Country::INDIA).map_err(|why| {
+        CommandError::new("reading the number", why).fix("write it as +<country code><number>")
+    })
 }
 
 /// Some numbers of a tenant's pool.

@@ -26,6 +26,8 @@ mod listener;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]
+mod records;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod webhooks;

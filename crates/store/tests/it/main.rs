@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a helper of a test unwraps, the test asserts")]
 
+mod altered;
 mod backup;
 mod cluster;
 mod contract;
