@@ -7,6 +7,7 @@ mod ceilings;
 mod figures;
 mod load;
 mod markets;
+mod postgres;
 mod requests;
 mod ringing;
 mod signalling;
@@ -46,18 +47,22 @@ async fn main() -> anyhow::Result<()> {
         Some("http") => http().await,
         Some("calls") => calls().await,
         Some("growth") => growth().await,
+        Some("postgres") => postgres::postgres(rounds(&arguments)?).await,
         Some("markets") => markets(arguments.get(1).map_or(Ok(1), |scale| scale.parse())?),
         Some("signalling") => signalling::signalling(rounds(&arguments)?).await,
         Some("steady") => signalling::steady().await,
         Some("ringing") => ringing::ringing().await,
         Some("webhooks") => webhooks::webhooks().await,
         Some(other) => {
-            bail!("'{other}' is none of http, calls, growth, markets, signalling, steady, ringing, webhooks")
+            bail!(
+                "'{other}' is none of http, calls, growth, postgres, markets, signalling, steady, ringing, webhooks"
+            )
         }
         None => {
             http().await?;
             calls().await?;
             growth().await?;
+            postgres::postgres(ROUNDS).await?;
             markets(1)?;
             signalling::signalling(ROUNDS).await?;
             signalling::steady().await?;
@@ -118,7 +123,7 @@ async fn calls() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn decide_at(
+pub async fn decide_at(
     rate: u32,
     node: &callveil_domain::node::Node,
     known: &[(PhoneNumber, PhoneNumber)],

@@ -21,6 +21,21 @@ pub fn create(authorization: &str, round: u64) -> Requests {
     })
 }
 
+/// `POST .../greenvn` for two of so few people that they are in many allocations at once.
+pub fn create_hot(authorization: &str, round: u64, people: u64) -> Requests {
+    let authorization = authorization.to_owned();
+    Arc::new(move |n, buffer| {
+        let serial = round * 1_000_000_000 + n;
+        let chance = serial.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let a = chance % people;
+        let b = (a + 1 + chance / people % (people - 1)) % people;
+        let body = format!(
+            r#"{{"connection_id":"hot-{serial}","aparty_numbers":["+9188{a:08}"],"bparty_numbers":["+9188{b:08}"],"usage":"twoway","deallocation_policy":{{"duration":"5h"}}}}"#
+        );
+        write(buffer, "POST", &format!("/v1/tenants/{TENANT}/greenvn"), &authorization, &body);
+    })
+}
+
 /// `GET .../greenvn/{id}` of the allocations that there are, round and round.
 pub fn read(authorization: &str, ids: &[AllocationId]) -> Requests {
     let (authorization, ids) = (authorization.to_owned(), ids.to_vec());

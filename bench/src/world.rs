@@ -34,6 +34,8 @@ pub const TENANT: &str = "bench";
 /// A database with live allocations, in a directory of its own on a real disk.
 pub struct World {
     directory: TempDir,
+    /// Where the database is.
+    url: String,
     /// The `Authorization` header of the tenant's key.
     pub authorization: String,
     /// The ids of the allocations that were made first; at most 100,000.
@@ -41,11 +43,21 @@ pub struct World {
 }
 
 impl World {
-    /// Makes a database with `live` allocations, through the use case that serves requests.
+    /// Makes a file with `live` allocations, through the use case that serves requests.
     pub async fn with(live: u64) -> anyhow::Result<World> {
-        let directory =
-            tempfile::Builder::new().prefix("callveil-bench").tempdir_in(std::env::current_dir()?)?;
-        let store = open(&directory.path().join("bench.db"))?;
+        let directory = directory()?;
+        let path = directory.path().join("bench.db");
+        let url = format!("sqlite:{}", path.display());
+        World::on(open(&path)?, url, directory, live).await
+    }
+
+    /// The same in any store.
+    pub async fn on(
+        store: Arc<dyn Store>,
+        url: String,
+        directory: TempDir,
+        live: u64,
+    ) -> anyhow::Result<World> {
         let mut rng = StdRng::seed_from_u64(1);
         let Credentials { key_id: id, token } = callveil_api::new_credentials(&mut rng);
         let tenant = Sid::parse(TENANT)?;
@@ -67,7 +79,7 @@ impl World {
         node.refresh().await?;
         let ids = fill(&Arc::new(node), live).await?;
         let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{token}"));
-        Ok(World { directory, authorization: format!("Basic {credentials}"), ids })
+        Ok(World { directory, url, authorization: format!("Basic {credentials}"), ids })
     }
 
     /// The database file.
@@ -117,9 +129,7 @@ impl World {
 
     fn callveil(&self) -> anyhow::Result<Command> {
         let mut command = Command::new(program("callveil")?);
-        command
-            .env("CALLVEIL_DATABASE", format!("sqlite:{}", self.database().display()))
-            .env("CALLVEIL_LOG_LEVEL", "warn");
+        command.env("CALLVEIL_DATABASE", &self.url).env("CALLVEIL_LOG_LEVEL", "warn");
         Ok(command)
     }
 
@@ -177,6 +187,11 @@ pub fn virtual_numbers() -> Vec<VirtualNumber> {
 pub fn people(n: u64) -> (u64, u64) {
     let person = |n: u64| 919_900_000_000 + n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 50_000_000;
     (person(2 * n + 1), person(2 * n + 2))
+}
+
+/// A directory on a real disk.
+pub fn directory() -> anyhow::Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("callveil-bench").tempdir_in(std::env::current_dir()?)?)
 }
 
 /// Opens a store on a database file.
