@@ -31,6 +31,7 @@ mod openapi;
 mod opinion;
 mod problem;
 mod query;
+mod recordings;
 mod settings;
 mod tenant;
 mod times;
@@ -55,6 +56,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use credentials::{Credentials, hash_token, new_credentials};
 pub use metrics::{Metrics, metrics_router};
 pub use openapi::{document, document_3_0};
+pub use recordings::Recordings;
 
 /// What an operator may choose of the HTTP side.
 #[derive(Clone, Debug)]
@@ -66,11 +68,18 @@ pub struct ApiConfig {
     pub request_timeout: Duration,
     /// How many requests may be under way at a time; more are answered 503 at once rather than kept waiting.
     pub most_in_flight: usize,
+    /// Recordings that links lead to, if any are kept here.
+    pub recordings: Option<Recordings>,
 }
 
 impl Default for ApiConfig {
     fn default() -> ApiConfig {
-        ApiConfig { body_limit: 64 * 1024, request_timeout: Duration::from_secs(30), most_in_flight: 4096 }
+        ApiConfig {
+            body_limit: 64 * 1024,
+            request_timeout: Duration::from_secs(30),
+            most_in_flight: 4096,
+            recordings: None,
+        }
     }
 }
 
@@ -125,6 +134,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(docs::routes())
         .route("/live", get(health::live))
         .route("/ready", get(health::ready))
+        .route("/recordings/{name}", get(recordings::get))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed);
     surround(routes, &state).with_state(state)

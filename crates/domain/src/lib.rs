@@ -27,6 +27,7 @@ pub mod pin;
 pub mod placing;
 pub mod postal;
 pub mod receipt;
+pub mod recording;
 pub mod routing;
 pub mod settings;
 pub mod store;

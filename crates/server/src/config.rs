@@ -18,8 +18,13 @@ use std::time::Duration;
 use callveil_domain::trunk::Trunk;
 use callveil_webhooks::guard::Network;
 
-pub use values::{Database, Length, List, Listen, LogFilter, LogFormat};
-pub use written::{Written, WrittenHttp, WrittenLog, WrittenMetrics, WrittenSip, WrittenWebhooks};
+pub use values::{
+    Database, Directory, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Ports, PublicUrl,
+    SoundSources,
+};
+pub use written::{
+    Written, WrittenHttp, WrittenLog, WrittenMedia, WrittenMetrics, WrittenSip, WrittenWebhooks,
+};
 
 use written::BadVariable;
 
@@ -43,6 +48,8 @@ pub struct Config {
     pub sip: Sip,
     /// The trunks that stand in the file; those of the database are beside them.
     pub trunks: Vec<Trunk>,
+    /// How sound is carried and kept.
+    pub media: Media,
     /// Where the metrics are served.
     pub metrics_listen: Listen,
     /// Where webhooks may go.
@@ -83,6 +90,23 @@ pub struct Webhooks {
     pub allow_http: bool,
     /// The waits between the attempts.
     pub retries: List<Length>,
+}
+
+/// How sound is carried and kept.
+#[derive(Clone, Debug)]
+pub struct Media {
+    pub engine: MediaEngine,
+    pub rtpengine: Listen,
+    pub listen: List<IpAddr>,
+    pub public: List<IpAddr>,
+    pub ports: Ports,
+    pub sources: SoundSources,
+    pub silence: Duration,
+    pub prompts: Directory,
+    pub recordings: Directory,
+    pub recording_retention: Duration,
+    pub recording_url: PublicUrl,
+    pub recording_link: Duration,
 }
 
 /// What is logged, and how.
@@ -152,6 +176,22 @@ impl Config {
                 drain_timeout: last.of("sip.drain_timeout", |w| w.sip.drain_timeout).into(),
             },
             trunks: layers.iter().flat_map(|l| &l.written.trunk).map(|t| t.trunk().clone()).collect(),
+            media: Media {
+                engine: last.of("media.engine", |w| w.media.engine),
+                rtpengine: last.of("media.rtpengine", |w| w.media.rtpengine),
+                listen: last.of("media.listen", |w| w.media.listen.clone()),
+                public: last.of("media.public", |w| w.media.public.clone()),
+                ports: last.of("media.ports", |w| w.media.ports),
+                sources: last.of("media.sources", |w| w.media.sources),
+                silence: last.of("media.silence", |w| w.media.silence).into(),
+                prompts: last.of("media.prompts", |w| w.media.prompts.clone()),
+                recordings: last.of("media.recordings", |w| w.media.recordings.clone()),
+                recording_retention: last
+                    .of("media.recording_retention", |w| w.media.recording_retention)
+                    .into(),
+                recording_url: last.of("media.recording_url", |w| w.media.recording_url.clone()),
+                recording_link: last.of("media.recording_link", |w| w.media.recording_link).into(),
+            },
             metrics_listen: last.of("metrics.listen", |w| w.metrics.listen),
             webhooks: Webhooks {
                 allow: last.of("webhooks.allow", |w| w.webhooks.allow.clone()),
@@ -260,6 +300,18 @@ mod tests {
                 ("sip.public", "none"),
                 ("sip.calls", "10000"),
                 ("sip.drain_timeout", "10m"),
+                ("media.engine", "relay"),
+                ("media.rtpengine", "127.0.0.1:2223"),
+                ("media.listen", "none"),
+                ("media.public", "none"),
+                ("media.ports", "20000-29999"),
+                ("media.sources", "described"),
+                ("media.silence", "1m"),
+                ("media.prompts", "none"),
+                ("media.recordings", "callveil-data/recordings"),
+                ("media.recording_retention", "90d"),
+                ("media.recording_url", "http://127.0.0.1:8080"),
+                ("media.recording_link", "1h"),
                 ("metrics.listen", "127.0.0.1:9090"),
                 ("webhooks.allow", "none"),
                 ("webhooks.allow_http", "false"),
@@ -321,6 +373,8 @@ mod tests {
         );
         check("database = \"callveil.db\"", "line 1, column 12", "sqlite:callveil.db");
         check("[sip]\nlisten = [\"5060\"]", "line 2, column 10", "127.0.0.1:5060");
+        check("[media]\nports = \"20001-20002\"", "line 2, column 9", "20000-29999");
+        check("[media]\nprompts = \"nine\"", "line 2, column 11", "./sounds, or none");
         check("[metrics]\nlisten = \"9090\"", "line 2, column 10", "127.0.0.1:9090");
         check("[log]\nlevel = \"inf\"", "line 2, column 9", "off, error, warn, info, debug or trace");
         check("[webhooks]\nallow = \"10.0.0.1/33\"", "line 2, column 9", "invalid IP address");

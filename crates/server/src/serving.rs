@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod listener;
+mod recordings;
 mod signals;
 mod telephone;
 pub mod webhooks;
@@ -22,6 +23,7 @@ use crate::error::CommandError;
 use crate::installation::Installation;
 
 use listener::Limits;
+use recordings::Kept;
 use signals::Signals;
 use telephone::Telephone;
 use webhooks::Webhooks;
@@ -63,14 +65,15 @@ pub async fn serve(
     // 1. Take both addresses before anything is promised.
     let http = bind(config.http.listen, "CALLVEIL_HTTP_LISTEN").await?;
     let metrics = bind(config.metrics_listen, "CALLVEIL_METRICS_LISTEN").await?;
-    let telephone = Telephone::start(&at, config).await?;
+    let kept = Kept::open(config)?;
+    let telephone = Telephone::start(&at, config, kept.as_ref()).await?;
     let addresses =
         Addresses { http: address(&http)?, metrics: address(&metrics)?, sip: telephone.addresses() };
     let mut signals = Signals::listen()?;
     allow_open_files(u64::from(config.http.connections.get()));
 
     // 2. Work.
-    let state = api(&at, config);
+    let state = api(&at, config, kept.as_ref());
     let (phase, phases) = watch::channel(Phase::Running);
     let webhooks = Webhooks::start(&at.node, &config.webhooks)?;
     let (_open, never) = watch::channel(Phase::Running);
@@ -114,11 +117,12 @@ pub async fn serve(
     }
 }
 
-fn api(at: &Installation, config: &Config) -> ApiState {
+fn api(at: &Installation, config: &Config, kept: Option<&Kept>) -> ApiState {
     let limits = ApiConfig {
         body_limit: config.http.body_limit.get(),
         request_timeout: config.http.request_timeout,
         most_in_flight: config.http.requests.get(),
+        recordings: kept.map(|kept| kept.recordings.clone()),
     };
     ApiState::new(Arc::clone(&at.node), limits, Metrics::default())
 }

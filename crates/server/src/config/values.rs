@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -208,6 +209,160 @@ impl From<Length> for Duration {
     }
 }
 
+/// What carries sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum MediaEngine {
+    /// The relay that is built in.
+    Relay,
+    /// An rtpengine beside us.
+    Rtpengine,
+}
+
+impl FromStr for MediaEngine {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<MediaEngine, BadValue> {
+        match text {
+            "relay" => Ok(MediaEngine::Relay),
+            "rtpengine" => Ok(MediaEngine::Rtpengine),
+            _ => Err(BadValue::new("must be relay or rtpengine")),
+        }
+    }
+}
+
+impl fmt::Display for MediaEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MediaEngine::Relay => "relay",
+            MediaEngine::Rtpengine => "rtpengine",
+        })
+    }
+}
+
+/// A range of ports: the first and the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Ports(u16, u16);
+
+impl Ports {
+    /// The range.
+    pub fn range(self) -> RangeInclusive<u16> {
+        self.0..=self.1
+    }
+}
+
+impl FromStr for Ports {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Ports, BadValue> {
+        let ends = text.split_once('-').and_then(|(low, high)| {
+            let end = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
+            Some((end(low)?, end(high)?))
+        });
+        let holds_a_pair = |(low, high): &(u16, u16)| low + low % 2 < *high;
+        let (low, high) = ends.filter(holds_a_pair).ok_or_else(|| {
+            BadValue::new("must be two ports with a pair between them, such as 20000-29999")
+        })?;
+        Ok(Ports(low, high))
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0, self.1)
+    }
+}
+
+/// Whose sound is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum SoundSources {
+    /// That of the address that a telephone describes.
+    Described,
+    /// That of whoever sends first.
+    First,
+}
+
+impl FromStr for SoundSources {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<SoundSources, BadValue> {
+        match text {
+            "described" => Ok(SoundSources::Described),
+            "first" => Ok(SoundSources::First),
+            _ => Err(BadValue::new("must be described or first")),
+        }
+    }
+}
+
+impl fmt::Display for SoundSources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SoundSources::Described => "described",
+            SoundSources::First => "first",
+        })
+    }
+}
+
+/// A directory, or none.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Directory(Option<PathBuf>);
+
+impl Directory {
+    /// Its path.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.as_deref()
+    }
+}
+
+impl FromStr for Directory {
+    type Err = BadValue;
+
+    /// A path shows itself by its `/`, lest a misspelt `none` become a directory.
+    fn from_str(text: &str) -> Result<Directory, BadValue> {
+        match text {
+            "none" => Ok(Directory(None)),
+            path if path.contains('/') => Ok(Directory(Some(PathBuf::from(path)))),
+            _ => Err(BadValue::new("must be a directory, such as ./sounds, or none")),
+        }
+    }
+}
+
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(path) => path.display().fmt(f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
+/// The address under which clients reach us, without a `/` at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PublicUrl(String);
+
+impl FromStr for PublicUrl {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<PublicUrl, BadValue> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+        let sound = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
+        if !sound {
+            return Err(BadValue::new("must be a URL, such as https://calls.example.com"));
+        }
+        Ok(PublicUrl(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Which log lines are written: a level for all of them, or `part=level` for some, separated by commas.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -303,4 +458,15 @@ macro_rules! read_as_text {
     )*};
 }
 
-read_as_text!(Database, Listen, Length, LogFilter, LogFormat);
+read_as_text!(
+    Database,
+    Directory,
+    Listen,
+    Length,
+    LogFilter,
+    LogFormat,
+    MediaEngine,
+    Ports,
+    PublicUrl,
+    SoundSources
+);

@@ -8,7 +8,10 @@ use std::str::FromStr;
 use callveil_webhooks::guard::Network;
 use serde::Deserialize;
 
-use super::values::{Database, FileTrunk, Length, List, Listen, LogFilter, LogFormat};
+use super::values::{
+    Database, Directory, FileTrunk, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Ports, PublicUrl,
+    SoundSources,
+};
 
 /// What one layer says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -21,6 +24,7 @@ pub struct Written {
     pub http: WrittenHttp,
     pub sip: WrittenSip,
     pub trunk: Vec<FileTrunk>,
+    pub media: WrittenMedia,
     pub metrics: WrittenMetrics,
     pub webhooks: WrittenWebhooks,
     pub log: WrittenLog,
@@ -45,6 +49,23 @@ pub struct WrittenSip {
     pub public: Option<List<IpAddr>>,
     pub calls: Option<NonZeroUsize>,
     pub drain_timeout: Option<Length>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenMedia {
+    pub engine: Option<MediaEngine>,
+    pub rtpengine: Option<Listen>,
+    pub listen: Option<List<IpAddr>>,
+    pub public: Option<List<IpAddr>>,
+    pub ports: Option<Ports>,
+    pub sources: Option<SoundSources>,
+    pub silence: Option<Length>,
+    pub prompts: Option<Directory>,
+    pub recordings: Option<Directory>,
+    pub recording_retention: Option<Length>,
+    pub recording_url: Option<PublicUrl>,
+    pub recording_link: Option<Length>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -93,6 +114,20 @@ impl Written {
                 drain_timeout: read.value("CALLVEIL_SIP_DRAIN_TIMEOUT")?,
             },
             trunk: Vec::new(),
+            media: WrittenMedia {
+                engine: read.value("CALLVEIL_MEDIA_ENGINE")?,
+                rtpengine: read.value("CALLVEIL_MEDIA_RTPENGINE")?,
+                listen: read.value("CALLVEIL_MEDIA_LISTEN")?,
+                public: read.value("CALLVEIL_MEDIA_PUBLIC")?,
+                ports: read.value("CALLVEIL_MEDIA_PORTS")?,
+                sources: read.value("CALLVEIL_MEDIA_SOURCES")?,
+                silence: read.value("CALLVEIL_MEDIA_SILENCE")?,
+                prompts: read.value("CALLVEIL_MEDIA_PROMPTS")?,
+                recordings: read.value("CALLVEIL_MEDIA_RECORDINGS")?,
+                recording_retention: read.value("CALLVEIL_MEDIA_RECORDING_RETENTION")?,
+                recording_url: read.value("CALLVEIL_MEDIA_RECORDING_URL")?,
+                recording_link: read.value("CALLVEIL_MEDIA_RECORDING_LINK")?,
+            },
             metrics: WrittenMetrics { listen: read.value("CALLVEIL_METRICS_LISTEN")? },
             webhooks: WrittenWebhooks {
                 allow: read.value("CALLVEIL_WEBHOOKS_ALLOW")?,

@@ -1,6 +1,7 @@
 //! The telephone side of a server: SIP, sound, and the switchboard between them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::clock::{generator, randomness};
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, SoundSources};
 use crate::error::CommandError;
 use crate::installation::Installation;
+
+use super::recordings::{self, Kept};
 
 /// How often trunks are looked at, and requests to hang up while calls go on.
 const LOOK: Duration = Duration::from_millis(500);
@@ -41,7 +44,11 @@ struct Line {
 
 impl Telephone {
     /// Listens for calls, if the configuration names an address for them.
-    pub async fn start(at: &Installation, config: &Config) -> Result<Telephone, CommandError> {
+    pub async fn start(
+        at: &Installation,
+        config: &Config,
+        kept: Option<&Kept>,
+    ) -> Result<Telephone, CommandError> {
         let listen: Vec<SocketAddr> =
             config.sip.listen.values().iter().map(|l| Listen::address(*l)).collect();
         if listen.is_empty() {
@@ -58,13 +65,17 @@ impl Telephone {
         let started = sip::start(settings, trunks.with(&directory), randomness()).await;
         let (sip, invitations) = started.map_err(|e| not_listening(&e))?;
 
-        let engine = Relay::new(sound(&sip), Box::new(generator()));
+        let engine = Relay::new(sound(&sip, config, kept)?, Box::new(generator()));
         let port: Arc<dyn Port> = Arc::new(sip.clone());
         let board = Switchboard::new(Arc::clone(&at.node), at.node.id(), port, Arc::new(engine));
         let mut work = JoinSet::new();
         work.spawn(Arc::clone(&board).serve(invitations));
         work.spawn(hang_up_on_request(Arc::clone(&at.node), Arc::clone(&board)));
         work.spawn(follow_trunks(Arc::clone(&at.node), trunks, directory.revision, sip.clone()));
+        if let Some(kept) = kept {
+            let retention = config.media.recording_retention;
+            work.spawn(recordings::tidy(Arc::clone(&at.node), kept.recordings.clone(), retention));
+        }
         Ok(Telephone { line: Some(Line { sip, board, _work: work }) })
     }
 
@@ -109,22 +120,37 @@ fn not_listening(error: &StartError) -> CommandError {
         .fix("stop what uses the address, or name others with CALLVEIL_SIP_LISTEN=ADDRESS:PORT,...")
 }
 
-/// Sound comes in where calls do.
-fn sound(sip: &Sip) -> relay::Config {
-    let mut addresses: Vec<IpAddr> = sip.addresses().iter().map(SocketAddr::ip).collect();
-    addresses.dedup();
-    relay::Config {
-        addresses: addresses.into_iter().map(relay::Address::plain).collect(),
-        ports: None,
-        sources: Sources::default(),
-        silence: SILENCE,
-        prompts: Prompts::default(),
-        recorder: None,
+/// How sound is carried: where calls come in, unless another place is named.
+fn sound(sip: &Sip, config: &Config, kept: Option<&Kept>) -> Result<relay::Config, CommandError> {
+    let media = &config.media;
+    let mut listen: Vec<IpAddr> = media.listen.values().to_vec();
+    if listen.is_empty() {
+        listen = sip.addresses().iter().map(SocketAddr::ip).collect();
+        listen.dedup();
     }
+    let public: Vec<IpAddr> =
+        media.public.values().iter().chain(config.sip.public.values()).copied().collect();
+    let addresses = listen.into_iter().map(|bind| {
+        let external = public.iter().copied().find(|ip| ip.is_ipv4() == bind.is_ipv4()).unwrap_or(bind);
+        if external.is_unspecified() {
+            let doing = format!("telling telephones where to send sound, which comes in on {bind}");
+            return Err(CommandError::new(doing, "that is no address that a packet can be sent to")
+                .fix("name this machine's address with CALLVEIL_MEDIA_PUBLIC"));
+        }
+        Ok(relay::Address { bind, external })
+    });
+    Ok(relay::Config {
+        addresses: addresses.collect::<Result<_, _>>()?,
+        ports: Some(media.ports.range()),
+        sources: match media.sources {
+            SoundSources::Described => Sources::Described,
+            SoundSources::First => Sources::First,
+        },
+        silence: media.silence,
+        prompts: Prompts { directory: media.prompts.path().map(Path::to_owned) },
+        recorder: kept.map(|kept| kept.recorder.clone()),
+    })
 }
-
-/// How long a leg may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
 
 /// The trunks of the configuration file, which stay as they are.
 struct Trunks {
