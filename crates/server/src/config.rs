@@ -97,6 +97,7 @@ pub struct Webhooks {
 pub struct Media {
     pub engine: MediaEngine,
     pub rtpengine: Listen,
+    pub rtpengine_keys: Listen,
     pub listen: List<IpAddr>,
     pub public: List<IpAddr>,
     pub ports: Ports,
@@ -179,6 +180,7 @@ impl Config {
             media: Media {
                 engine: last.of("media.engine", |w| w.media.engine),
                 rtpengine: last.of("media.rtpengine", |w| w.media.rtpengine),
+                rtpengine_keys: last.of("media.rtpengine_keys", |w| w.media.rtpengine_keys),
                 listen: last.of("media.listen", |w| w.media.listen.clone()),
                 public: last.of("media.public", |w| w.media.public.clone()),
                 ports: last.of("media.ports", |w| w.media.ports),
@@ -302,6 +304,7 @@ mod tests {
                 ("sip.drain_timeout", "10m"),
                 ("media.engine", "relay"),
                 ("media.rtpengine", "127.0.0.1:2223"),
+                ("media.rtpengine_keys", "127.0.0.1:2225"),
                 ("media.listen", "none"),
                 ("media.public", "none"),
                 ("media.ports", "20000-29999"),

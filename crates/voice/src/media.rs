@@ -12,6 +12,7 @@ pub mod relay;
 pub mod room;
 pub mod rtcp;
 pub mod rtp;
+pub mod rtpengine;
 pub mod sdp;
 pub mod srtp;
 pub mod stream;

@@ -9,8 +9,8 @@ use callveil_webhooks::guard::Network;
 use serde::Deserialize;
 
 use super::values::{
-    Database, Directory, FileTrunk, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Ports, PublicUrl,
-    SoundSources,
+    Database, Directory, FileTrunk, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Ports,
+    PublicUrl, SoundSources,
 };
 
 /// What one layer says.
@@ -56,6 +56,7 @@ pub struct WrittenSip {
 pub struct WrittenMedia {
     pub engine: Option<MediaEngine>,
     pub rtpengine: Option<Listen>,
+    pub rtpengine_keys: Option<Listen>,
     pub listen: Option<List<IpAddr>>,
     pub public: Option<List<IpAddr>>,
     pub ports: Option<Ports>,
@@ -117,6 +118,7 @@ impl Written {
             media: WrittenMedia {
                 engine: read.value("CALLVEIL_MEDIA_ENGINE")?,
                 rtpengine: read.value("CALLVEIL_MEDIA_RTPENGINE")?,
+                rtpengine_keys: read.value("CALLVEIL_MEDIA_RTPENGINE_KEYS")?,
                 listen: read.value("CALLVEIL_MEDIA_LISTEN")?,
                 public: read.value("CALLVEIL_MEDIA_PUBLIC")?,
                 ports: read.value("CALLVEIL_MEDIA_PORTS")?,

@@ -10,15 +10,17 @@ use callveil_domain::tenant::Directory;
 use callveil_domain::trunk::Trunk;
 use callveil_voice::driver::Switchboard;
 use callveil_voice::leg::Port;
+use callveil_voice::media::Engine;
 use callveil_voice::media::prompt::Prompts;
 use callveil_voice::media::relay::{self, Relay};
+use callveil_voice::media::rtpengine::{self, Rtpengine};
 use callveil_voice::media::stream::Sources;
 use callveil_voice::sip::{self, Sip, StartError};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::clock::{generator, randomness};
-use crate::config::{Config, Listen, SoundSources};
+use crate::config::{Config, Listen, MediaEngine, SoundSources};
 use crate::error::CommandError;
 use crate::installation::Installation;
 
@@ -65,9 +67,12 @@ impl Telephone {
         let started = sip::start(settings, trunks.with(&directory), randomness()).await;
         let (sip, invitations) = started.map_err(|e| not_listening(&e))?;
 
-        let engine = Relay::new(sound(&sip, config, kept)?, Box::new(generator()));
+        let engine: Arc<dyn Engine> = match config.media.engine {
+            MediaEngine::Relay => Arc::new(Relay::new(sound(&sip, config, kept)?, Box::new(generator()))),
+            MediaEngine::Rtpengine => Arc::new(rtpengine(config).await?),
+        };
         let port: Arc<dyn Port> = Arc::new(sip.clone());
-        let board = Switchboard::new(Arc::clone(&at.node), at.node.id(), port, Arc::new(engine));
+        let board = Switchboard::new(Arc::clone(&at.node), at.node.id(), port, engine);
         let mut work = JoinSet::new();
         work.spawn(Arc::clone(&board).serve(invitations));
         work.spawn(hang_up_on_request(Arc::clone(&at.node), Arc::clone(&board)));
@@ -147,9 +152,27 @@ fn sound(sip: &Sip, config: &Config, kept: Option<&Kept>) -> Result<relay::Confi
             SoundSources::First => Sources::First,
         },
         silence: media.silence,
-        prompts: Prompts { directory: media.prompts.path().map(Path::to_owned) },
+        prompts: prompts(config),
         recorder: kept.map(|kept| kept.recorder.clone()),
     })
+}
+
+fn prompts(config: &Config) -> Prompts {
+    Prompts { directory: config.media.prompts.path().map(Path::to_owned) }
+}
+
+/// The lines to an rtpengine, which answers on them.
+async fn rtpengine(config: &Config) -> Result<Rtpengine, CommandError> {
+    let (orders, digits) = (config.media.rtpengine.address(), config.media.rtpengine_keys.address());
+    let settings = rtpengine::Config { orders, digits, prompts: prompts(config) };
+    let doing = || format!("reaching rtpengine at {orders}");
+    let failed = |why: &dyn std::fmt::Display| {
+        CommandError::new(doing(), why.to_string())
+            .fix(format!("start it with --listen-ng={orders} --dtmf-log-dest={digits}"))
+    };
+    let engine = Rtpengine::connect(settings, Box::new(generator())).await.map_err(|why| failed(&why))?;
+    engine.ping().await.map_err(|why| failed(&why))?;
+    Ok(engine)
 }
 
 /// The trunks of the configuration file, which stay as they are.

@@ -11,7 +11,7 @@ pub const KEYS: [[char; 4]; 4] =
     [['1', '2', '3', 'A'], ['4', '5', '6', 'B'], ['7', '8', '9', 'C'], ['*', '0', '#', 'D']];
 
 /// The key of an event's number (RFC 4733 3.2).
-fn key(event: u8) -> Option<char> {
+pub fn key(event: u8) -> Option<char> {
     const NUMBERED: &[u8; 16] = b"0123456789*#ABCD";
     NUMBERED.get(usize::from(event)).map(|key| char::from(*key))
 }

@@ -377,4 +377,6 @@ fn address(offer: &Sdp) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
+pub(in crate::media) mod phone;
+#[cfg(test)]
 mod tests;

@@ -7,9 +7,9 @@ use tokio::time::timeout;
 
 use callveil_domain::time::Timestamp;
 
+use super::phone::{PCMA, PCMU, Phone};
 use super::*;
-use crate::media::rtp::{Header, Packet};
-use crate::media::sdp::{Direction, Format, Meaning, Media, Profile};
+use crate::media::sdp::Format;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const CALLED: LegNumber = LegNumber(1);
@@ -33,75 +33,6 @@ async fn open(config: Config) -> (Box<dyn Session>, mpsc::Receiver<Event>) {
     relay.open(CallId::new(Timestamp::from_micros(1_000), &mut rng)).await.unwrap()
 }
 
-/// A telephone: two sockets, and what it last read of our descriptions.
-struct Phone {
-    rtp: UdpSocket,
-    payload_type: u8,
-    relay: SocketAddr,
-    sent: u16,
-}
-
-impl Phone {
-    async fn new(payload_type: u8) -> Phone {
-        let rtp = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
-        Phone { relay: rtp.local_addr().unwrap(), rtp, payload_type, sent: 0 }
-    }
-
-    fn description(&self, formats: &[Format]) -> Description {
-        let at = self.rtp.local_addr().unwrap();
-        let media = Media {
-            kind: Kind::Audio,
-            profile: Profile::Plain,
-            at,
-            rtcp: at,
-            mux: true,
-            formats: formats.to_vec(),
-            direction: Direction::Both,
-            ptime: Some(20),
-            keys: Vec::new(),
-        };
-        Bytes::from(Sdp { id: 1, version: 1, media: vec![media] }.to_string())
-    }
-
-    fn learn(&mut self, description: &Description) {
-        self.relay = Sdp::parse(description).unwrap().media[0].at;
-    }
-
-    async fn say(&mut self, payload: &[u8]) {
-        self.sent += 1;
-        let header = Header {
-            marker: false,
-            payload_type: self.payload_type,
-            sequence: self.sent,
-            timestamp: u32::from(self.sent) * 160,
-            ssrc: 0xfeed_0000 | u32::from(self.payload_type),
-        };
-        let packet = [&header.to_bytes()[..], payload].concat();
-        self.rtp.send_to(&packet, self.relay).await.unwrap();
-    }
-
-    /// The next packet of sound, and where it came from.
-    async fn hear(&self) -> (Header, Vec<u8>, SocketAddr) {
-        let mut buffer = [0; 2048];
-        loop {
-            let (length, from) = timeout(BOUND, self.rtp.recv_from(&mut buffer)).await.unwrap().unwrap();
-            let bytes = &buffer[..length];
-            if crate::media::rtp::is_rtcp(bytes) {
-                continue;
-            }
-            let packet = Packet::parse(bytes).unwrap();
-            return (packet.header, packet.payload.to_vec(), from);
-        }
-    }
-}
-
-fn sound(payload_type: u8, codec: crate::media::codec::Codec) -> Format {
-    Format { payload_type, meaning: Meaning::Sound(codec) }
-}
-
-const PCMU: fn() -> Format = || sound(0, crate::media::codec::Codec::Pcmu);
-const PCMA: fn() -> Format = || sound(8, crate::media::codec::Codec::Pcma);
-
 /// Two telephones whose legs are agreed on and joined.
 async fn talking(called: Format) -> (Box<dyn Session>, mpsc::Receiver<Event>, Phone, Phone) {
     talking_over(config(), called).await
@@ -113,17 +44,17 @@ async fn talking_over(
 ) -> (Box<dyn Session>, mpsc::Receiver<Event>, Phone, Phone) {
     let (mut session, events) = open(config).await;
     let (mut a, mut b) = (Phone::new(0).await, Phone::new(called.payload_type).await);
-    session.consider(LegNumber::CALLER, a.description(&[PCMU()])).await.unwrap();
+    session.consider(LegNumber::CALLER, a.description(&[PCMU])).await.unwrap();
     b.learn(&session.offer(CALLED, false).await.unwrap());
     session.accept(CALLED, b.description(&[called])).await.unwrap();
-    a.learn(&session.answer(LegNumber::CALLER, a.description(&[PCMU()])).await.unwrap());
+    a.learn(&session.answer(LegNumber::CALLER, a.description(&[PCMU])).await.unwrap());
     session.join(LegNumber::CALLER, CALLED).await.unwrap();
     (session, events, a, b)
 }
 
 #[tokio::test]
 async fn two_telephones_hear_each_other_and_neither_sees_the_others_numbers() {
-    let (session, _events, mut a, mut b) = talking(PCMU()).await;
+    let (session, _events, mut a, mut b) = talking(PCMU).await;
 
     a.say(b"from the caller").await;
     let (to_b, heard_by_b, from) = b.hear().await;
@@ -142,7 +73,7 @@ async fn two_telephones_hear_each_other_and_neither_sees_the_others_numbers() {
 
 #[tokio::test]
 async fn the_laws_are_converted_when_the_legs_agree_on_nothing_else() {
-    let (_session, _events, mut a, mut b) = talking(PCMA()).await;
+    let (_session, _events, mut a, mut b) = talking(PCMA).await;
 
     a.say(&[0xff; 160]).await;
     let (header, heard, _) = b.hear().await;
@@ -158,7 +89,7 @@ async fn the_laws_are_converted_when_the_legs_agree_on_nothing_else() {
 async fn a_caller_who_waits_hears_the_tone_until_it_is_joined() {
     let (mut session, _events) = open(config()).await;
     let mut a = Phone::new(8).await;
-    a.learn(&session.answer(LegNumber::CALLER, a.description(&[PCMA()])).await.unwrap());
+    a.learn(&session.answer(LegNumber::CALLER, a.description(&[PCMA])).await.unwrap());
 
     session.play(LegNumber::CALLER, Sound::Ringback).await.unwrap();
 
@@ -173,7 +104,7 @@ async fn a_caller_who_waits_hears_the_tone_until_it_is_joined() {
 async fn a_session_that_is_dropped_gives_back_its_ports() {
     // An address of its own, on which no other test takes the port that is given back.
     let config = Config { addresses: vec![Address::plain(Ipv4Addr::new(127, 0, 13, 1).into())], ..config() };
-    let (session, mut events, _a, b) = talking_over(config, PCMU()).await;
+    let (session, mut events, _a, b) = talking_over(config, PCMU).await;
 
     drop(session);
 
@@ -204,7 +135,7 @@ async fn a_conversation_is_kept_as_it_was_heard() {
     let directory = tempfile::tempdir().unwrap();
     let recorder = Recorder::new(directory.path().join("recordings")).unwrap();
     let config = Config { recorder: Some(recorder.clone()), ..config() };
-    let (mut session, _events, mut a, mut b) = talking_over(config, PCMU()).await;
+    let (mut session, _events, mut a, mut b) = talking_over(config, PCMU).await;
 
     let recording = session.record().await.unwrap();
     a.say(&[1; 160]).await;
