@@ -365,10 +365,9 @@ impl Session for NgSession {
         self.legs.remove(&leg);
     }
 
-    async fn close(mut self: Box<Self>) -> Carried {
-        let ended =
-            self.order("delete", Dictionary::from([("delete-delay".to_owned(), Value::Number(0))])).await;
-        let Ok(ended) = ended else { return Carried::default() };
+    async fn close(self: Box<Self>) -> Carried {
+        // What is dropped below ends the call there.
+        let Ok(ended) = self.order("query", Dictionary::new()).await else { return Carried::default() };
         let mut carried = Carried::default();
         if let Some(Value::Dictionary(tags)) = ended.get("tags") {
             for (tag, told) in tags {
@@ -376,7 +375,6 @@ impl Session for NgSession {
                 *count += packets(told);
             }
         }
-        self.name.clear();
         carried
     }
 }
@@ -385,9 +383,6 @@ impl Session for NgSession {
 impl Drop for NgSession {
     fn drop(&mut self) {
         self.players.values().for_each(AbortHandle::abort);
-        if self.name.is_empty() {
-            return;
-        }
         let client = self.client.clone();
         let order = Dictionary::from([
             ("call-id".to_owned(), Value::text(self.name.clone())),
