@@ -111,7 +111,7 @@ impl fmt::Display for Started {
             writeln!(f, "  Next      `callveil tenant create SID` makes the first tenant")?;
         }
         match demo {
-            Some(demo) => demo.tell(f, api, database),
+            Some(demo) => demo.tell(f, api, database, sip.first().map(String::as_str)),
             None => Ok(()),
         }
     }

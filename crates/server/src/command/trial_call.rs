@@ -204,6 +204,9 @@ impl Call {
     }
 }
 
+/// How long the called lets it ring.
+const RINGING: Duration = Duration::from_millis(300);
+
 /// How long the answer of the other telephone is waited for.
 const ANSWERING: Duration = Duration::from_secs(15);
 
@@ -239,6 +242,7 @@ fn be_called(
         called.says("486 Busy Here", false)?;
     } else {
         called.says("180 Ringing", false)?;
+        called.rings_for(RINGING)?;
         called.says("200 OK", true)?;
         if called.hears("ACK")?.is_some()
             && let Some(sound) = invite.sound()

@@ -202,7 +202,13 @@ fn party(number: &str) -> NewParty {
 
 impl Demo {
     /// The requests to try, ready to be pasted.
-    pub fn tell(&self, f: &mut fmt::Formatter<'_>, api: &str, database: &str) -> fmt::Result {
+    pub fn tell(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        api: &str,
+        database: &str,
+        sip: Option<&str>,
+    ) -> fmt::Result {
         let Demo { credentials, connection_id, greenvn_id, greenvn } = self;
         let Credentials { sid, api_key, api_token } = credentials;
         let program = std::env::args().next().unwrap_or_else(|| "callveil".to_owned());
@@ -226,6 +232,15 @@ Update the parties of an allocation (this one is the demo's own):
 See who would ring when its party A calls the virtual number:
 
   {program} call simulate --database {database} --from {caller} --to {greenvn}
+"
+        )?;
+        let Some(sip) = sip else { return Ok(()) };
+        write!(
+            f,
+            "
+Make that call, with both telephones played by the command, and see what each of them gets to know:
+
+  {program} trial-call --database {database} --sip {sip} --from {caller} --to {greenvn}
 "
         )
     }

@@ -61,6 +61,16 @@ impl Called {
         Ok(None)
     }
 
+    /// Lets it ring for so long.
+    pub fn rings_for(&mut self, time: Duration) -> io::Result<()> {
+        let began = stopwatch();
+        while began.elapsed() < time {
+            // What is sent again while it rings is answered by what comes next.
+            self.telephone.look()?;
+        }
+        Ok(())
+    }
+
     /// Answers the INVITE, with a description of sound or without one.
     pub fn says(&mut self, status: &str, sound: bool) -> io::Result<()> {
         let description = if sound { self.telephone.describe() } else { String::new() };

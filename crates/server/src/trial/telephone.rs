@@ -20,6 +20,9 @@ pub struct Telephone {
     pub received: Vec<Vec<u8>>,
 }
 
+/// How long sound that the other side has sent may be on its way.
+const ON_ITS_WAY: Duration = Duration::from_secs(3);
+
 /// How long one look at the socket waits.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -71,7 +74,7 @@ impl Telephone {
         )
     }
 
-    /// Sends packets of 20 ms of sound, each with this byte alone, and counts those that come meanwhile and carry
+    /// Sends packets of 20 ms of sound, each with this byte alone, and counts those that come, up to as many, and carry
     /// `expected` alone.
     pub fn talk(&self, to: SocketAddr, packets: u16, byte: u8, expected: u8) -> io::Result<u16> {
         let mut heard = 0;
@@ -82,8 +85,8 @@ impl Telephone {
             self.sound.send_to(&packet, to)?;
             heard += self.hear(expected)?;
         }
-        // What is on its way still.
-        for _ in 0..10 {
+        let began = stopwatch();
+        while heard < packets && began.elapsed() < ON_ITS_WAY {
             heard += self.hear(expected)?;
         }
         Ok(heard)

@@ -329,22 +329,22 @@ fn the_demo_finds_its_tenant_again_and_its_requests_work_when_pasted() {
     server = server.stderr(std::process::Stdio::null());
     let mut server = server.spawn().unwrap();
     let said = || fs::read_to_string(world.path("said")).unwrap();
-    until("the block", SOON, || said().contains("call simulate"));
+    until("the block", SOON, || said().contains("trial-call"));
     let commands: Vec<String> = said()
         .replace("\\\n", "")
         .lines()
         .map(str::trim)
-        .filter(|l| l.starts_with("curl") || l.contains(" call simulate "))
+        .filter(|l| l.starts_with("curl") || l.contains(" call simulate ") || l.contains(" trial-call "))
         .map(str::to_owned)
         .collect();
-    assert_eq!(commands.len(), 3, "{}", said());
+    assert_eq!(commands.len(), 4, "{}", said());
     for command in &commands {
-        assert!(command.contains(first["api_token"].as_str().unwrap()) || command.contains("simulate"));
+        assert!(command.contains(first["api_token"].as_str().unwrap()) || command.contains("call"));
         let pasted = crate::world::finish(
             std::process::Command::new("sh").args(["-c", command]).current_dir(world.path("")),
         );
         assert!(
-            pasted.stdout.contains("\"success\":true") || pasted.stdout.starts_with("connect"),
+            pasted.stdout.contains("\"success\":true") || pasted.stdout.contains("connect"),
             "{command}: {pasted:?}"
         );
     }

@@ -1,14 +1,16 @@
 //! Who is connected to whom, and what each of them gets to know: told by `callveil trial-call`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{allocate, furnished};
-use crate::world::{World, party, virtual_number};
+use crate::world::{Server, World, finish_within, party, virtual_number};
 
-fn trial(world: &World, server: &crate::world::Server, from: &str, more: &[&str]) -> Value {
+fn trial(world: &World, server: &Server, from: &str, more: &[&str]) -> Value {
     let (sip, to) = (server.sip().to_string(), virtual_number(1));
     let arguments = [&["trial-call", "--json", "--sip", &sip, "--from", from, "--to", &to], more].concat();
-    let ran = world.run(&arguments);
+    let ran = finish_within(world.program().args(&arguments), Duration::from_secs(60));
     serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}\n{}", server.log()))
 }
 
