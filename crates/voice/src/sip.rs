@@ -11,12 +11,14 @@
 
 mod datagrams;
 mod dialogs;
+mod digest;
 pub mod gate;
 mod inbound;
 mod outbound;
 mod outgoing;
 mod probe;
 mod reading;
+mod register;
 mod session;
 mod stack;
 mod standing;
@@ -41,7 +43,8 @@ use crate::leg::{Dial, Invitation, Leg, Port};
 pub use probe::{Probed, Silence};
 
 use dialogs::Dialogs;
-use outgoing::ALLOWED;
+use digest::Challenges;
+use outgoing::{ALLOWED, Farewells, Inspector};
 use stack::Stack;
 use trunks::Trunks;
 
@@ -85,6 +88,8 @@ pub(crate) struct Shared {
     stacks: Vec<Arc<Stack>>,
     dialogs: Dialogs,
     trunks: Trunks,
+    challenges: Challenges,
+    farewells: Farewells,
     draining: AtomicBool,
     randomness: Randomness,
     settings: Settings,
@@ -117,17 +122,22 @@ pub async fn start(
     let known = Trunks::default();
     known.adopt(trunks);
     let trunks = known;
+    let (dialogs, farewells) = (Dialogs::default(), Farewells::default());
     let stop = CancellationToken::new();
     let mut stacks = Vec::new();
     let mut incoming = Vec::new();
     for address in &settings.listen {
-        let (stack, transactions) = Stack::open(*address, &settings, &trunks, stop.child_token()).await?;
+        let inspector = Inspector { dialogs: dialogs.clone(), farewells: farewells.clone() };
+        let (stack, transactions) =
+            Stack::open(*address, &settings, &trunks, inspector, stop.child_token()).await?;
         stacks.push(Arc::new(stack));
         incoming.push(transactions);
     }
     let shared = Arc::new(Shared {
         stacks: stacks.clone(),
-        dialogs: Dialogs::default(),
+        dialogs,
+        challenges: Challenges::default(),
+        farewells,
         trunks,
         draining: AtomicBool::new(false),
         randomness,
@@ -139,6 +149,7 @@ pub async fn start(
         tokio::spawn(take_in(Arc::clone(&shared), stack, transactions, invitations.clone()));
     }
     tokio::spawn(probe::keep_asking(Arc::clone(&shared)));
+    tokio::spawn(register::keep_registered(Arc::clone(&shared)));
     Ok((Sip { shared }, invited))
 }
 
@@ -284,6 +295,10 @@ fn begin(
     // Whoever is no trunk hears nothing at all.
     let source = inbound::source(&transaction);
     let Some((source, way)) = source.and_then(|s| Some((s, shared.trunks.calling_from(s)?))) else { return };
+    // Nor does a trunk that is to show a certificate, and comes without one.
+    if !way.trunk.certificate_names.is_empty() && standing::carried(&transaction) != Transport::Tls {
+        return;
+    }
     match transaction.original.method {
         Method::Invite => inbound::invite(shared, stack, &way, source, transaction, invitations),
         Method::Options => {

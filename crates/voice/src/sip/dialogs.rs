@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rsipstack::dialog::DialogId;
 use rsipstack::dialog::dialog_layer::DialogLayer;
 use rsipstack::dialog::invite_dialog::InviteDialog;
-use rsipstack::sip::Request;
+use rsipstack::sip::{HeadersExt, Request, Response};
 use rsipstack::transaction::key::TransactionRole;
 
 /// Call-ID and our tag: known before the peer's tag is, and never changed.
@@ -32,6 +32,13 @@ impl Dialogs {
         let dialog = self.table().get(&(call_id, local_tag)).cloned()?;
         let known = dialog.id().remote_tag;
         (known.is_empty() || known == remote_tag).then_some(dialog)
+    }
+
+    /// The dialogue that a response from the peer belongs to, by its Call-ID and our tag in From.
+    pub(super) fn of_response(&self, response: &Response) -> Option<InviteDialog> {
+        let call_id = response.call_id_header().ok()?.value().to_owned();
+        let local_tag = response.from_header().ok()?.tag().ok()??.value().to_owned();
+        self.table().get(&(call_id, local_tag)).cloned()
     }
 
     /// How many stand.

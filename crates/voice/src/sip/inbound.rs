@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use callveil_domain::trunk::Media;
 use rsipstack::dialog::dialog::{DialogState, TerminatedReason};
 use rsipstack::sip::{HasHeaders, Header, Host, Request, StatusCode};
 use rsipstack::transaction::transaction::{Transaction, TransactionEvent, TransactionEventSender};
@@ -80,6 +81,16 @@ fn admit(shared: &Shared, way: &Way, request: &Request) -> Result<Place, Refused
     if !request.body.is_empty() && reading::description(request, &request.body).is_none() {
         let headers = vec![Header::Accept("application/sdp".into())];
         return Err(Refused::with(StatusCode::UnsupportedMediaType, headers));
+    }
+    let is_encrypted = |offer: &[u8]| offer.windows(8).any(|word| word == b"RTP/SAVP");
+    if way.trunk.media == Media::Encrypted && !request.body.is_empty() && !is_encrypted(&request.body) {
+        return Err(Refused::with(StatusCode::NotAcceptableHere, Vec::new()));
+    }
+    if let Some(login) = &way.trunk.accepts
+        && !shared.challenges.are_met(request, login, Instant::now())
+    {
+        let challenges = shared.challenges.open(shared.token(), Instant::now());
+        return Err(Refused::with(StatusCode::Unauthorized, challenges));
     }
     let full = shared.is_draining() || shared.dialogs.len() >= shared.settings.calls;
     let place = if full { None } else { way.admit(Instant::now()) };

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use callveil_domain::trunk::{Identity, Target, Transport, Trunk};
+use callveil_domain::trunk::{Identity, Login, Media, Target, Transport, Trunk};
 use rsipstack::dialog::DialogId;
 use rsipstack::dialog::authenticate::Credential;
 use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver};
@@ -65,7 +65,9 @@ enum Outcome {
 impl Telephone {
     async fn run(mut self) {
         let mut last = NO_TRUNK;
-        for way in self.shared.trunks.route(self.dial.to, self.dial.show) {
+        let encrypted = self.dial.offer.windows(8).any(|word| word == b"RTP/SAVP");
+        let ways = self.shared.trunks.route(self.dial.to, self.dial.show);
+        for way in ways.into_iter().filter(|way| (way.trunk.media == Media::Encrypted) == encrypted) {
             for target in &way.trunk.targets {
                 let found = addresses(target, way.trunk.transport).await;
                 for address in way.in_order(found, Instant::now()) {
@@ -121,6 +123,8 @@ impl Telephone {
         let mut ringing = Ringing::Silent(Instant::now() + SILENCE);
         loop {
             tokio::select! {
+                // What was heard before the answer is told before it.
+                biased;
                 order = self.orders.recv() => match order {
                     Some(Order::Hangup(cause)) => {
                         return self.give_up(kept, answer, cause).await;
@@ -193,9 +197,10 @@ impl Telephone {
         self,
         kept: Kept,
         answer: JoinHandle<rsipstack::Result<(DialogId, Option<Response>)>>,
-        _cause: Cause,
+        cause: Cause,
     ) -> (Option<Telephone>, Outcome) {
         let _ = self.events.send(Event::Ended(EndedBy::Us)).await;
+        let _said = self.shared.farewells.say(kept.dialog.id().call_id, standing::reason(cause));
         cancel(kept, answer).await;
         (None, Outcome::Done)
     }
@@ -320,18 +325,23 @@ fn invite(
         content_type: Some("application/sdp".to_owned()),
         offer: Some(dial.offer.to_vec()),
         contact,
-        credential: login.map(|login| Credential {
-            username: login.user.clone(),
-            password: login.password.expose().to_owned(),
-            realm: None,
-            auth_username: None,
-        }),
+        credential: login.map(credential),
         headers: Some(headers),
         support_prack: true,
         call_id: Some(call_id),
         // A CANCEL must go where the INVITE went, whatever DNS says by then.
         route_set: vec![Route { display_name: None, uri: hop, params: Vec::new() }],
         ..InviteOption::default()
+    }
+}
+
+/// What proves us to a trunk.
+pub(super) fn credential(login: &Login) -> Credential {
+    Credential {
+        username: login.user.clone(),
+        password: login.password.expose().to_owned(),
+        realm: None,
+        auth_username: None,
     }
 }
 

@@ -3,9 +3,14 @@
 //! Messages are built from nothing, yet some are built by the library, which repeats a few fields of a request in its
 //! response (RFC 7989, RFC 7044) and tells its own name. This is the last gate: a list of what may pass.
 
-use rsipstack::sip::{HasHeaders, Header, Param, SipMessage};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rsipstack::sip::{HasHeaders, Header, HeadersExt, Method, Param, Request, SipMessage, StatusCode};
 use rsipstack::transaction::endpoint::MessageInspector;
 use rsipstack::transport::SipAddr;
+
+use super::dialogs::Dialogs;
 
 /// The methods that we answer.
 pub(super) const ALLOWED: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, INFO, OPTIONS, PRACK";
@@ -13,17 +18,81 @@ pub(super) const ALLOWED: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, INFO, OPTION
 /// The parameter that marks a Route as ours alone: it leads the library to an address, and is not sent.
 pub(super) const HOP: &str = "callveil-hop";
 
-/// Lets out what may pass.
-pub(super) struct Outgoing;
+/// Lets out what may pass, and lets in no challenge that is not a trunk's to make.
+pub(super) struct Inspector {
+    pub(super) dialogs: Dialogs,
+    pub(super) farewells: Farewells,
+}
 
-impl MessageInspector for Outgoing {
+impl MessageInspector for Inspector {
     fn before_send(&self, mut message: SipMessage, _: Option<&SipAddr>) -> SipMessage {
         message.headers_mut().retain(may_pass);
+        message.headers_mut().iter_mut().for_each(|header| rename(header, "SHA256", "SHA-256"));
+        if let SipMessage::Request(request) = &mut message
+            && request.method == Method::Cancel
+            && let Some(reason) = self.farewells.of(request)
+        {
+            request.headers.push(Header::Reason(reason.into()));
+        }
         message
     }
 
-    fn after_received(&self, message: SipMessage, _: Option<&SipAddr>) -> SipMessage {
+    /// A challenge within a call may come from the callee, who would learn from the answer what proves us to the
+    /// trunk: it is never answered.
+    fn after_received(&self, mut message: SipMessage, _: Option<&SipAddr>) -> SipMessage {
+        message.headers_mut().iter_mut().for_each(|header| rename(header, "SHA-256", "SHA256"));
+        if let SipMessage::Response(response) = &mut message
+            && matches!(response.status_code.code(), 401 | 407)
+            && self.dialogs.of_response(response).is_some_and(|dialog| dialog.state().is_confirmed())
+        {
+            response.status_code = StatusCode::Forbidden;
+        }
         message
+    }
+}
+
+/// Why calls are cancelled: the library's CANCEL has no place for it.
+#[derive(Clone, Default)]
+pub(super) struct Farewells(Arc<Mutex<HashMap<String, String>>>);
+
+impl Farewells {
+    /// The Reason of a call's CANCEL, until what this gives is dropped.
+    pub(super) fn say(&self, call_id: String, reason: String) -> Farewell {
+        self.table().insert(call_id.clone(), reason);
+        Farewell { farewells: self.clone(), call_id }
+    }
+
+    fn of(&self, request: &Request) -> Option<String> {
+        self.table().get(request.call_id_header().ok()?.value()).cloned()
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A reason that is said for as long as this is kept.
+pub(super) struct Farewell {
+    farewells: Farewells,
+    call_id: String,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.farewells.table().remove(&self.call_id);
+    }
+}
+
+/// The library has a name of its own for the algorithm of RFC 8760: it is put right at the door, in both directions.
+fn rename(header: &mut Header, from: &str, to: &str) {
+    let name = |value: &str| value.replace(&format!("algorithm={from}"), &format!("algorithm={to}"));
+    match header {
+        Header::Authorization(value) => value.replace(name(value.value())),
+        Header::ProxyAuthorization(value) => value.replace(name(value.value())),
+        Header::ProxyAuthenticate(value) => value.replace(name(value.value())),
+        Header::WwwAuthenticate(value) => value.replace(name(value.value())),
+        #[expect(clippy::wildcard_enum_match_arm, reason = "these four alone carry an algorithm")]
+        _ => {}
     }
 }
 
@@ -123,7 +192,8 @@ mod tests {
             Content-Length: 0\r\n\r\n";
         let message = SipMessage::try_from(message).unwrap();
 
-        let sent = Outgoing.before_send(message, None).to_string();
+        let inspector = Inspector { dialogs: Dialogs::default(), farewells: Farewells::default() };
+        let sent = inspector.before_send(message, None).to_string();
 
         assert!(!sent.contains("9800000001") && !sent.contains("library"), "{sent}");
         assert!(!sent.contains("192.0.2.7") && sent.contains("192.0.2.8"), "{sent}");

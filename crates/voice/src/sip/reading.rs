@@ -110,6 +110,9 @@ fn number_in(value: &str, trunk: &Trunk) -> Option<PhoneNumber> {
         Some(quoted) => after_quote(quoted)?,
         None => value,
     };
+    // Of a list, the first: `tel:+1202, <sip:x@y>`.
+    let first = after_name.split(',').next().unwrap_or_default();
+    let after_name = if first.contains('<') || !after_name.contains('<') { after_name } else { first };
     let address = match after_name.split_once('<') {
         Some((_, rest)) => rest.split_once('>')?.0,
         None => after_name.split([',', ';']).next().unwrap_or_default().trim(),

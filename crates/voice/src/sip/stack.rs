@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::datagrams::Gated;
-use super::outgoing::Outgoing;
+use super::outgoing::Inspector;
 use super::trunks::Trunks;
 use super::{Settings, StartError, carried_by};
 
@@ -50,6 +50,7 @@ impl Stack {
         address: SocketAddr,
         settings: &Settings,
         trunks: &Trunks,
+        inspector: Inspector,
         stop: CancellationToken,
     ) -> Result<(Stack, TransactionReceiver), StartError> {
         let (tcp, udp) = bind(address).map_err(|why| StartError::Listen { address, why })?;
@@ -58,7 +59,7 @@ impl Stack {
 
         let transport = TransportLayer::new(stop.clone());
         let gated = Arc::new(Gated::new(udp, trunks.clone()));
-        let (read, inspector) = (gated.is_read(), gated.inspector());
+        let (read, taken) = (gated.is_read(), gated.inspector());
         let udp = UdpConnection::from_socket(gated, Some(told), Some(stop.child_token())).await;
         transport.add_transport(SipConnection::Udp(udp.map_err(|e| broken(address, &e))?));
 
@@ -67,8 +68,8 @@ impl Stack {
             .with_transport_layer(transport)
             .with_cancel_token(stop.clone())
             .with_option(EndpointOption::default())
-            .with_inspector(Box::new(Outgoing))
-            .with_transport_inspector(Box::new(inspector))
+            .with_inspector(Box::new(inspector))
+            .with_transport_inspector(Box::new(taken))
             .build();
         let transactions = endpoint.incoming_transactions().map_err(|e| broken(address, &e))?;
         let inner = Arc::clone(&endpoint.inner);

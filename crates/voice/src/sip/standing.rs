@@ -376,7 +376,11 @@ pub(super) async fn bye(kept: &Kept, cause: Cause) {
 
 /// The Reason header (RFC 3326), without a text.
 pub(super) fn reason(cause: Cause) -> String {
-    format!("Q.850;cause={}", cause.0)
+    match cause {
+        // Telephones show no missed call then (RFC 3326 section 3.1).
+        Cause::ANSWERED_ELSEWHERE => "SIP;cause=200, Q.850;cause=26".to_owned(),
+        Cause(cause) => format!("Q.850;cause={cause}"),
+    }
 }
 
 fn ended_by(reason: &TerminatedReason) -> EndedBy {

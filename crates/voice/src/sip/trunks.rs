@@ -35,6 +35,8 @@ struct Health {
     failed: HashMap<SocketAddr, Instant>,
     /// When it was asked.
     asked_at: Option<Instant>,
+    /// When we are to register next.
+    register_at: Option<Instant>,
 }
 
 /// How long an address that failed is tried last, when nobody asks whether it is there again.
@@ -75,6 +77,11 @@ impl Trunks {
     /// The trunks that are to be asked now whether they are there. Whoever gets one asks.
     pub(super) fn to_be_asked(&self, now: Instant) -> Vec<Arc<Way>> {
         self.all().iter().filter(|way| way.is_due(now)).cloned().collect()
+    }
+
+    /// The trunks with which to register now. Whoever gets one does, and says when the next time is.
+    pub(super) fn to_be_registered(&self, now: Instant) -> Vec<Arc<Way>> {
+        self.all().iter().filter(|way| way.is_to_be_registered(now)).cloned().collect()
     }
 
     /// The trunks to try for a call, in their order.
@@ -135,10 +142,29 @@ impl Way {
         }
     }
 
+    /// When we are to register with it next.
+    pub(super) fn register_at(&self, when: Instant) {
+        self.load.health().register_at = Some(when);
+    }
+
+    fn is_to_be_registered(&self, now: Instant) -> bool {
+        if self.trunk.register.is_none() {
+            return false;
+        }
+        let mut health = self.load.health();
+        let due = health.register_at.is_none_or(|when| when <= now);
+        if due {
+            health.register_at = Some(now + Duration::from_secs(3_600));
+        }
+        due
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         let Some(often) = self.trunk.probe.filter(|_| !self.trunk.targets.is_empty()) else { return false };
         let mut health = self.load.health();
-        let due = health.asked_at.is_none_or(|asked| now.duration_since(asked) >= often);
+        // A new one is asked for the first time when the first interval is over: until then its calls tell.
+        let asked = *health.asked_at.get_or_insert(now);
+        let due = now.duration_since(asked) >= often;
         if due {
             health.asked_at = Some(now);
         }
@@ -236,7 +262,7 @@ mod tests {
 
         assert_eq!(
             [asked(now), asked(now + Duration::from_secs(9)), asked(now + Duration::from_secs(10))],
-            [1, 0, 1]
+            [0, 0, 1]
         );
 
         trunks.adopt(vec![trunk(&[("targets", "192.0.2.1"), ("probe", "off")])]);

@@ -10,8 +10,8 @@ use callveil_domain::node::Randomness;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::tenant::Sid;
 use callveil_domain::trunk::{Trunk, TrunkName};
-use callveil_voice::leg::{Cause, Dial, EndedBy, Event, Invitation, Leg, Order, Port};
-use callveil_voice::sip::{self, Settings, Sip};
+use callveil_voice::leg::{Cause, Dial, EndedBy, Event, Invitation, Leg, Order, Port, Refusal};
+use callveil_voice::sip::{self, Settings, Silence, Sip};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -201,4 +201,245 @@ async fn a_stranger_hears_nothing() {
 
     assert!(heard.is_err(), "{:?}", heard.map(|_| String::from_utf8_lossy(&buffer).into_owned()));
     assert!(world.invitations.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_caller_who_gives_up_is_told_so_and_is_gone() {
+    let mut world = World::with(vec![from_loopback()]).await;
+    let sipp = Sipp::calls("caller_gives_up.xml", world.address(), 1, &[]);
+
+    let mut invitation = world.invited().await;
+    invitation.leg.orders.send(Order::Ring).await.unwrap();
+
+    assert!(matches!(next(&mut invitation.leg).await, Event::Ended(EndedBy::Cancelled)));
+    sipp.succeeds().await;
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_caller_is_refused_with_a_time_to_come_again() {
+    let mut world = World::with(vec![from_loopback()]).await;
+    let sipp = Sipp::calls("caller_turned_away.xml", world.address(), 1, &[]);
+
+    let mut invitation = world.invited().await;
+    let refusal = Refusal { status: 503, retry_after: Some(7) };
+    invitation.leg.orders.send(Order::Refuse(refusal)).await.unwrap();
+
+    assert!(matches!(next(&mut invitation.leg).await, Event::Ended(EndedBy::Us)));
+    let messages = sipp.succeeds().await;
+    assert!(messages.contains("Retry-After: 7"), "{messages}");
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_drained_server_takes_no_more_calls() {
+    let mut world = World::with(vec![from_loopback()]).await;
+    world.sip.drain();
+
+    let sipp = Sipp::calls("caller_turned_away.xml", world.address(), 2, &[]);
+
+    let messages = sipp.succeeds().await;
+    assert!(messages.contains("Retry-After: 5"), "{messages}");
+    assert!(world.invitations.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_trunk_that_is_full_takes_no_more_calls() {
+    let mut world = World::with(vec![trunk(&[("sources", "127.0.0.1"), ("calls", "1")])]).await;
+    let first = Sipp::calls("caller.xml", world.address(), 1, &[]);
+    let mut invitation = world.invited().await;
+
+    Sipp::calls("caller_turned_away.xml", world.address(), 1, &[]).succeeds().await;
+
+    invitation.leg.orders.send(Order::Answer(description())).await.unwrap();
+    assert!(matches!(next(&mut invitation.leg).await, Event::Acknowledged(None)));
+    first.succeeds().await;
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_caller_s_new_offer_is_answered_by_whoever_drives_the_leg() {
+    let mut world = World::with(vec![from_loopback()]).await;
+    let sipp = Sipp::calls("caller_holds.xml", world.address(), 1, &[]);
+    let mut invitation = world.invited().await;
+    invitation.leg.orders.send(Order::Answer(description())).await.unwrap();
+    assert!(matches!(next(&mut invitation.leg).await, Event::Acknowledged(None)));
+
+    let Event::Reoffered(Some(offer), reply) = next(&mut invitation.leg).await else { panic!("an offer") };
+    assert!(String::from_utf8_lossy(&offer).contains("a=sendonly"));
+    reply.send(description()).unwrap();
+
+    assert!(matches!(next(&mut invitation.leg).await, Event::Ended(EndedBy::Peer)));
+    sipp.succeeds().await;
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_key_that_info_tells_is_heard() {
+    let mut world = World::with(vec![from_loopback()]).await;
+    let sipp = Sipp::calls("caller_keys.xml", world.address(), 1, &[]);
+    let mut invitation = world.invited().await;
+    invitation.leg.orders.send(Order::Answer(description())).await.unwrap();
+    assert!(matches!(next(&mut invitation.leg).await, Event::Acknowledged(None)));
+
+    assert!(matches!(next(&mut invitation.leg).await, Event::Digit('5')));
+
+    assert!(matches!(next(&mut invitation.leg).await, Event::Ended(EndedBy::Peer)));
+    sipp.succeeds().await;
+}
+
+#[tokio::test]
+async fn a_caller_proves_that_it_knows_the_password() {
+    let accepting = [("sources", "127.0.0.1"), ("accept_user", "carrier"), ("accept_password", "hunter2")];
+    let mut callee = World::with(vec![trunk(&accepting)]).await;
+    let target = callee.address().to_string();
+    let calling = |password| {
+        trunk(&[("targets", &target), ("sources", "127.0.0.1"), ("user", "carrier"), ("password", password)])
+    };
+
+    let stranger = World::with(vec![calling("hunter3")]).await;
+    let mut leg = stranger.sip.dial(telephone()).await;
+    assert!(matches!(next(&mut leg).await, Event::Refused(401)));
+    assert!(callee.invitations.try_recv().is_err());
+
+    let friend = World::with(vec![calling("hunter2")]).await;
+    let mut leg = friend.sip.dial(telephone()).await;
+    let mut invitation = callee.invited().await;
+    invitation.leg.orders.send(Order::Answer(description())).await.unwrap();
+    assert!(matches!(next(&mut leg).await, Event::Answered(Some(_))));
+    leg.orders.send(Order::Hangup(Cause::NORMAL)).await.unwrap();
+    assert!(matches!(next(&mut invitation.leg).await, Event::Acknowledged(None)));
+    assert!(matches!(next(&mut invitation.leg).await, Event::Ended(EndedBy::Peer)));
+    callee.is_left_empty().await;
+    friend.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_busy_telephone_is_told_as_such() {
+    let (sipp, address) = Sipp::answers("callee_is_busy.xml", 1, &[]).await;
+    let world = World::with(vec![to(address, "udp")]).await;
+
+    let mut leg = world.sip.dial(telephone()).await;
+
+    assert!(matches!(next(&mut leg).await, Event::Refused(486)));
+    sipp.succeeds().await;
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn the_next_address_and_then_the_next_trunk_are_tried_when_one_fails() {
+    let (first, at_first) = Sipp::answers("carrier_fails.xml", 1, &[]).await;
+    let (second, at_second) = Sipp::answers("carrier_fails.xml", 1, &[]).await;
+    let (third, at_third) = Sipp::answers("callee.xml", 1, &[]).await;
+    let both = format!("{at_first},{at_second}");
+    let failing = trunk(&[("sources", "127.0.0.1"), ("targets", &both), ("rank", "1"), ("probe", "off")]);
+    let mut good = to(at_third, "udp");
+    good.name = TrunkName::parse("good").unwrap();
+    let world = World::with(vec![failing, good]).await;
+
+    let mut leg = world.sip.dial(telephone()).await;
+
+    assert!(matches!(next(&mut leg).await, Event::Ringing(None)));
+    assert!(matches!(next(&mut leg).await, Event::Answered(Some(_))));
+    leg.orders.send(Order::Hangup(Cause::NORMAL)).await.unwrap();
+    first.succeeds().await;
+    second.succeeds().await;
+    third.succeeds().await;
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_telephone_that_no_trunk_leads_to_is_refused() {
+    let world = World::with(vec![from_loopback()]).await;
+
+    let mut leg = world.sip.dial(telephone()).await;
+
+    assert!(matches!(next(&mut leg).await, Event::Refused(503)));
+}
+
+#[tokio::test]
+async fn a_telephone_that_rings_is_given_up_with_the_reason() {
+    let (sipp, address) = Sipp::answers("callee_is_cancelled.xml", 1, &[]).await;
+    let world = World::with(vec![to(address, "udp")]).await;
+    let mut leg = world.sip.dial(telephone()).await;
+    assert!(matches!(next(&mut leg).await, Event::Ringing(None)));
+
+    leg.orders.send(Order::Hangup(Cause::ANSWERED_ELSEWHERE)).await.unwrap();
+
+    assert!(matches!(next(&mut leg).await, Event::Ended(EndedBy::Us)));
+    let messages = sipp.succeeds().await;
+    assert!(messages.contains("Reason: SIP;cause=200"), "{messages}");
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_leg_that_is_let_go_is_ended() {
+    let (sipp, address) = Sipp::answers("callee.xml", 1, &[]).await;
+    let world = World::with(vec![to(address, "udp")]).await;
+    let mut leg = world.sip.dial(telephone()).await;
+    while !matches!(next(&mut leg).await, Event::Answered(_)) {}
+
+    drop(leg);
+
+    sipp.succeeds().await;
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_trunk_is_registered_with_that_wants_it() {
+    let (sipp, address) = Sipp::answers("registrar.xml", 1, &[]).await;
+    let registers = [("targets", address.to_string()), ("register", "10m".to_owned())];
+    let login =
+        [("user", "callveil".to_owned()), ("password", "hunter2".to_owned()), ("probe", "off".to_owned())];
+    let said: Vec<(&str, &str)> =
+        registers.iter().chain(&login).map(|(name, text)| (*name, text.as_str())).collect();
+    let _world = World::with(vec![trunk(&said)]).await;
+
+    let messages = sipp.succeeds().await;
+
+    assert!(messages.contains("Digest username=\"callveil\""), "{messages}");
+    assert!(messages.contains("Expires: 600") && !messages.contains("hunter2"), "{messages}");
+}
+
+#[tokio::test]
+async fn a_carrier_is_asked_whether_it_is_there() {
+    let world = World::with(vec![from_loopback()]).await;
+    let there = to(world.address(), "udp");
+    let by_tcp = to(world.address(), "tcp");
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let gone = to(silent.local_addr().unwrap(), "udp");
+
+    // It asks itself, which is as good as another.
+    let answers = |trunk: Trunk| {
+        let sip = world.sip.clone();
+        async move { sip.probe(&trunk).await.into_iter().map(|probed| probed.answer).collect::<Vec<_>>() }
+    };
+    assert_eq!(answers(there).await, [Ok(200)]);
+    assert_eq!(answers(by_tcp).await, [Ok(200)]);
+    assert_eq!(answers(gone).await, [Err(Silence::NoAnswer)]);
+}
+
+#[tokio::test]
+async fn what_is_no_sip_from_a_trunk_is_refused_or_dropped() {
+    let world = World::with(vec![from_loopback()]).await;
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = socket.local_addr().unwrap();
+    let options = |version: &str, branch: &str| {
+        format!(
+            "OPTIONS sip:{} {version}\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK{branch}\r\n\
+             From: <sip:a@{at}>;tag=1\r\nTo: <sip:b@{at}>\r\nCall-ID: {branch}\r\nCSeq: 1 OPTIONS\r\n\
+             Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+            world.address()
+        )
+    };
+    let mut buffer = [0; 1_500];
+    let mut told = async |message: String| {
+        socket.send_to(b"no SIP at all\r\n\r\n", world.address()).await.unwrap();
+        socket.send_to(message.as_bytes(), world.address()).await.unwrap();
+        let (length, _) = within(socket.recv_from(&mut buffer)).await.unwrap();
+        String::from_utf8_lossy(&buffer[..length]).lines().next().unwrap_or_default().to_owned()
+    };
+
+    assert_eq!(told(options("SIP/7.0", "one")).await, "SIP/2.0 505 Version Not Supported");
+    assert_eq!(told(options("SIP/2.0", "two")).await, "SIP/2.0 200 OK");
 }
