@@ -1,6 +1,7 @@
 //! What happens when somebody calls a virtual number.
 
 use crate::allocation::{Allocation, Side, State};
+use crate::audit::{Actor, Origin};
 use crate::calls::CallRecord;
 use crate::event::{self, AllocationStep, Fact, Verified, told};
 use crate::number::PhoneNumber;
@@ -103,6 +104,9 @@ pub async fn join_by_pin(
     pin: Pin,
 ) -> Result<Connection, Failure<NotJoined>> {
     let CallRecord { caller, virtual_number, .. } = *call;
+    if ctx.by == Origin::PROGRAM {
+        ctx.by.actor = Actor::Caller;
+    }
     for _ in 0..ATTEMPTS {
         match route(ctx, caller, virtual_number).await? {
             Decision::AskForPin => {}

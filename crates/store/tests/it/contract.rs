@@ -111,6 +111,7 @@ contract! {
             a_call_moves_on_until_it_has_ended,
             calls_are_found_newest_first_by_what_they_are,
             the_calls_of_a_dead_node_are_orphans,
+            old_calls_go_unless_they_are_open,
             a_node_is_told_which_calls_to_hang_up,
             every_kind_of_event_reads_back_as_it_was_owed,
             an_event_is_owed_once,

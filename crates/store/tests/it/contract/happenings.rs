@@ -12,10 +12,11 @@ use callveil_domain::event::{
 };
 use callveil_domain::live::NodeId;
 use callveil_domain::routing::RefuseReason;
-use callveil_domain::store::{CallQuery, Change, Conflict, EventQuery, Order};
+use callveil_domain::store::{CallQuery, Change, Conflict, EventQuery, Order, TidyTenant};
 use callveil_domain::time::Timestamp;
 use callveil_domain::trunk::TrunkName;
 
+use super::tidying::all_before;
 use crate::world::{World, acme, allocation, at, ended, other, person, pin, vn};
 
 /// The node of a number.
@@ -216,6 +217,19 @@ pub async fn a_node_is_told_which_calls_to_hang_up(world: &World) {
     over.end(at(4), CallEnd::Completed, Disconnector::Program);
     world.applied(keep(&over)).await;
     assert_eq!(world.store.hangups(node(1)).await.unwrap(), []);
+}
+
+pub async fn old_calls_go_unless_they_are_open(world: &World) {
+    let (open, over, young) = (call(1), full_call(2), full_call(100));
+    for kept in [&open, &over, &young] {
+        world.applied(keep(kept)).await;
+    }
+    let mut what = all_before(Timestamp::EPOCH, 10);
+    what.tenants = vec![TidyTenant { tenant: acme(), calls_before: at(50), events_before: at(50) }];
+
+    assert_eq!(world.store.tidy(what).await.unwrap().calls, 1);
+
+    assert_eq!(found(world, all_calls()).await, [young.id, open.id]);
 }
 
 /// An event of second `n` with this content, alone in its line.

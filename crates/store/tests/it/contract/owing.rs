@@ -125,6 +125,9 @@ pub async fn the_life_of_an_allocation_is_told(world: &World) {
         ]
     );
     assert_eq!(owed(world).await, [], "the stream alone is read, not sent");
+    let joined = format!("{} version 2", first.id);
+    let entries = world.store.unsealed_audit(100).await.unwrap();
+    assert!(entries.iter().any(|entry| entry.actor == "caller" && entry.subject == joined), "{entries:?}");
 }
 
 pub async fn a_pool_that_is_nearly_empty_is_told(world: &World) {
