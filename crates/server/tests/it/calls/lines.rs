@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{allocate, furnished};
-use crate::world::{Server, World, finish_within, party, virtual_number};
+use super::{allocate, furnished, records};
+use crate::world::{SOON, Server, World, finish_within, party, until, virtual_number};
 
 fn trial(world: &World, server: &Server, from: &str, more: &[&str]) -> Value {
     let (sip, to) = (server.sip().to_string(), virtual_number(1));
@@ -64,6 +64,21 @@ fn the_called_of_a_one_way_allocation_is_refused() {
     allocate(&server, &tenant, &json!({"usage": "oneway"}));
     is_masked(&trial(&world, &server, &party(1), &[]));
     assert_eq!(trial(&world, &server, &party(2), &[])["status"], json!(403));
+}
+
+#[test]
+fn a_recorded_call_leaves_its_recording_behind() {
+    let world = World::new();
+    let (server, _) = furnished(&world);
+    world.json(&["settings", "set", "--tenant", "acme", "recording=on"]);
+    until("the setting", SOON, || {
+        is_masked(&trial(&world, &server, &party(1), &[]));
+        records(&world).iter().any(|record| record.recording.is_some())
+    });
+    let record = records(&world).into_iter().find_map(|record| record.recording).unwrap();
+    let file = world.path("callveil-data/recordings").join(record.as_str());
+    let header = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    assert!(header.starts_with(b"RIFF"));
 }
 
 #[test]

@@ -5,8 +5,9 @@ use callveil_server::trial::called::Called;
 use callveil_server::trial::caller::Caller;
 use callveil_server::trial::ladder::Ladder;
 use rustix::process::Signal;
+use serde_json::json;
 
-use super::{add_trunk, furnished, is_invited, records};
+use super::{add_trunk, allocate, furnished, is_invited, records};
 use crate::world::{SOON, Server, World, party, until, virtual_number};
 
 /// A call that two telephones have with each other.
@@ -125,5 +126,47 @@ fn both_may_hang_up_at_once() {
         (one.join().unwrap(), other.join().unwrap())
     });
     assert!(one && other, "each is told that the call is over: {ladder}");
+    until("the record's end", SOON, || end(&world) == Some(CallEnd::Completed));
+}
+
+#[test]
+fn the_next_number_rings_when_the_first_is_busy() {
+    let world = World::new();
+    let tenant = world.tenant("acme", 3);
+    let server = world.serve();
+    allocate(&server, &tenant, &json!({"bparty_numbers": [party(2), party(3)]}));
+    let ladder = Ladder::new();
+    let mut b = Called::new(ladder.clone()).unwrap();
+    add_trunk(&world, b.telephone.address(), &[]);
+    let mut a = Caller::begin(ladder.clone(), server.sip(), Some(&party(1)), &virtual_number(1)).unwrap();
+
+    is_invited(&mut a, &mut b);
+    b.says("486 Busy Here", false).unwrap();
+    assert!(b.hears("ACK").unwrap().is_some(), "{ladder}");
+    let next = b.invited().unwrap().unwrap();
+    assert_eq!(next.user("To"), Some(party(3).as_str()), "{ladder}");
+    b.says("200 OK", true).unwrap();
+    assert_eq!(a.last_response().unwrap().and_then(|answer| answer.status()), Some(200), "{ladder}");
+    assert!(b.hears("ACK").unwrap().is_some(), "{ladder}");
+    assert!(a.hang_up().unwrap(), "{ladder}");
+    until("the record's end", SOON, || end(&world) == Some(CallEnd::Completed));
+}
+
+#[test]
+fn a_call_outlives_its_allocation() {
+    let world = World::new();
+    let (server, tenant) = furnished(&world);
+    let Talk { mut a, mut b, ladder } = talk(&world, &server);
+
+    let known = tenant.client(&server).get("?connection_id=order-1");
+    let made = &known.json()["data"][0]["greenvn_id"];
+    let deleted = tenant.client(&server).delete(&format!("/{}", made.as_str().unwrap()));
+    assert_eq!(deleted.status, 200, "{deleted:?}");
+    assert_eq!(world.json(&["call", "live"]).as_array().unwrap().len(), 1);
+    let mut late = Caller::begin(ladder.clone(), server.sip(), Some(&party(1)), &virtual_number(1)).unwrap();
+    assert_eq!(late.last_response().unwrap().and_then(|refused| refused.status()), Some(404), "{ladder}");
+
+    assert!(b.hang_up().unwrap(), "{ladder}");
+    assert!(a.is_hung_up().unwrap(), "{ladder}");
     until("the record's end", SOON, || end(&world) == Some(CallEnd::Completed));
 }
