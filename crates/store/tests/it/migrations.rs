@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use callveil_domain::store::Store;
+use callveil_store::postgres::{self, Url};
 use callveil_store::sqlite::{Mode, OpenError, SqliteStore};
 use rusqlite::Connection;
 
-use crate::world::{Place, acme, allocation, create, furnish, vn};
+use crate::world::{Place, acme, allocation, create, furnish, open_postgres, shared_cluster, vn};
 
 fn change(path: &Path, sql: &str) {
     let db = Connection::open(path).unwrap();
@@ -68,4 +69,50 @@ fn a_changed_migration_is_refused() {
     let error = refused(&place.database());
 
     assert!(matches!(&error, OpenError::ChangedMigration { name, .. } if name == "0001_begin"), "{error}");
+}
+
+/// As a program meets it whose release is followed by one that took another step.
+#[tokio::test]
+async fn a_node_of_the_release_before_works_on_a_postgres_whose_next_step_only_adds() {
+    let cluster = shared_cluster();
+    let database = cluster.fresh_database();
+    let url: Url = cluster.url(&database).parse().unwrap();
+    let next = |needs: u32| {
+        format!(
+            "insert into migration (number, name, sha256, needs) values (99, '0099_next', 'abc', {needs})"
+        )
+    };
+
+    cluster.run(&database, &next(1));
+    assert_eq!(postgres::migrate(&url).await.unwrap(), Vec::<&str>::new());
+    let node = open_postgres(&cluster.url(&database)).await;
+    furnish(&node, 3).await;
+
+    cluster.run(&database, "delete from migration where number = 99");
+    cluster.run(&database, &next(99));
+    let refused = postgres::migrate(&url).await.unwrap_err().to_string();
+    assert!(refused.contains("use the version of callveil that wrote it, or a later one"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_start_at_once_make_a_postgres_together() {
+    let cluster = shared_cluster();
+    let database = format!("empty_{}", std::process::id());
+    cluster.create_database(&database, None);
+    let url: Url = cluster.url(&database).parse().unwrap();
+
+    let nodes: Vec<_> = (0..4)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { postgres::migrate(&url).await.unwrap().len() })
+        })
+        .collect();
+    let mut taken = 0;
+    for node in nodes {
+        taken += node.await.unwrap();
+    }
+
+    let steps = cluster.run(&database, "select count(*) from migration where number > 0");
+    assert_eq!(taken.to_string(), steps, "each step is taken once");
+    furnish(&open_postgres(&cluster.url(&database)).await, 3).await;
 }
