@@ -177,7 +177,10 @@ fn judge_target(target: &str) -> Result<(), Fault> {
     // Header fields have no place in a Request-URI (RFC 3261 19.1.1, table 1).
     let after_user = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let odd = |c: u8| !(0x21..0x7f).contains(&c) || matches!(c, b'<' | b'>' | b'"');
-    if rest.is_empty() || after_user.contains('?') || rest.bytes().any(odd) {
+    let place = after_user.split(';').next().unwrap_or_default();
+    // An address of IPv6 without brackets is some host and some port to each reader (RFC 5118 4.2).
+    let ambiguous = !place.starts_with('[') && place.matches(':').count() > 1;
+    if rest.is_empty() || after_user.contains('?') || ambiguous || rest.bytes().any(odd) {
         return Err(Fault::Refused(400));
     }
     Ok(())

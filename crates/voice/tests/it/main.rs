@@ -5,3 +5,4 @@
 mod driver;
 mod sip;
 mod sipp;
+mod torture;
