@@ -20,11 +20,17 @@ mod disk;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod intruders;
+#[cfg(test)]
+mod leak;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod listener;
 #[cfg(test)]
 mod nodes;
+#[cfg(test)]
+mod phone;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
