@@ -1,3 +1,5 @@
+mod link;
+
 use proptest::prelude::*;
 
 use super::*;
