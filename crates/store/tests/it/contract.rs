@@ -9,7 +9,7 @@ mod directory;
 mod guards;
 mod happenings;
 mod owing;
-pub mod receipts;
+mod receipts;
 mod tidying;
 mod whole_changes;
 

@@ -9,7 +9,6 @@ mod altered;
 mod backup;
 mod cluster;
 mod contract;
-mod copy;
 mod crash;
 mod disk;
 mod failover;
