@@ -241,11 +241,14 @@ async fn apply(node: &Node, change: Change) -> anyhow::Result<()> {
     }
 }
 
+/// Which ids came, and when.
+type Arrivals = Arc<Mutex<Vec<(String, Instant)>>>;
+
 /// Receivers that answer 200, but for the first few, which say nothing.
 struct Sinks {
     addresses: Vec<SocketAddr>,
     /// When each id came, to whichever of them.
-    arrived: Arc<Mutex<Vec<(String, Instant)>>>,
+    arrived: Arrivals,
     listening: JoinSet<()>,
 }
 
@@ -289,7 +292,7 @@ impl Sinks {
 }
 
 /// Takes requests on one connection; without a place to note them, reads on and answers none.
-async fn receive(mut stream: TcpStream, arrived: Option<Arc<Mutex<Vec<(String, Instant)>>>>) {
+async fn receive(mut stream: TcpStream, arrived: Option<Arrivals>) {
     let mut read = Vec::with_capacity(4_096);
     while stream.read_buf(&mut read).await.is_ok_and(|length| length > 0) {
         let Some(arrived) = &arrived else { continue };

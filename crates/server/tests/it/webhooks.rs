@@ -17,11 +17,14 @@ use std::time::Duration;
 
 use callveil_domain::delivery::DeliveryState;
 use callveil_domain::endpoint::{Dialect, Endpoint, EndpointId, Secret};
+use callveil_domain::event::{Event, EventId, EventKind};
+use callveil_domain::settings::Settings;
 use callveil_domain::store::{Change, DeliveryQuery, DirectoryWrite, EventQuery, Order, Outcome, Store};
 use callveil_domain::tenant::Sid;
 use callveil_domain::time::Timestamp;
 use callveil_store::sqlite::{Mode, SqliteStore};
 use callveil_webhooks::sign::{seconds, signatures};
+use callveil_webhooks::{bodies, sample};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -164,17 +167,21 @@ fn acme() -> Sid {
 
 const KEY: [u8; 32] = [9; 32];
 
-fn add_endpoint(world: &World, receiver: &Receiver) {
-    let endpoint = Endpoint {
+fn endpoint(url: String) -> Endpoint {
+    Endpoint {
         id: EndpointId::parse("ep_1").unwrap(),
         dialect: Dialect::Standard,
-        url: receiver.url(),
+        url,
         kinds: Vec::new(),
         masked: false,
         secrets: vec![Secret { key: KEY, until: None }],
         created_at: Timestamp::EPOCH,
         disabled: None,
-    };
+    }
+}
+
+fn add_endpoint(world: &World, receiver: &Receiver) {
+    let endpoint = endpoint(receiver.url());
     let store = open(world);
     let mut change = Change::at(now(store.latest_moment()).unwrap());
     change.directory.push(DirectoryWrite::PutEndpoint { tenant: acme(), endpoint });
@@ -228,6 +235,35 @@ fn what_happens_is_told_signed_and_in_order() {
         assert_eq!(signature, &signed);
     }
     assert!(server.stop().success());
+}
+
+/// The nth event of a test. By the id of a sample it would have been kept long enough.
+fn event(n: u8, kind: EventKind, at: Timestamp) -> Event {
+    let mut id = *EventId::least_at(at).as_bytes();
+    id[15] = n;
+    Event { id: EventId::from_bytes(id), ..sample::event(kind, &acme(), at) }
+}
+
+/// A client reads one form, whether it is sent events or fetches them.
+#[test]
+fn the_api_tells_an_event_as_a_webhook_does() {
+    let (world, tenant, config) = world();
+    let store = open(&world);
+    let moment = now(store.latest_moment()).unwrap();
+    let mut change = Change::at(moment);
+    change.events = (1..).zip(EventKind::ALL).map(|(n, kind)| event(n, kind, moment)).collect();
+    let events = change.events.clone();
+    assert_eq!(now(store.apply(change)).unwrap(), Outcome::Applied);
+    let endpoint = endpoint("https://example.com/hook".to_owned());
+    let server = serve(&world, &config);
+    let base = format!("/v1/tenants/{}/events", tenant.sid);
+    let mut client = Client::new(server.http, &base, &tenant.key, &tenant.token);
+
+    for event in events {
+        let sent = bodies::body(&event, &endpoint, &Settings::default()).unwrap();
+        let sent: Value = serde_json::from_slice(&sent).unwrap();
+        assert_eq!(client.get(&format!("/{}", event.id)).data(), sent, "{}", event.kind());
+    }
 }
 
 #[test]
