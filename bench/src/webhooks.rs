@@ -15,7 +15,7 @@ use callveil_domain::node::Node;
 use callveil_domain::store::{Change, DirectoryWrite, Outcome};
 use callveil_domain::tenant::Sid;
 use callveil_webhooks::client::{Answer, Client, Message, Patience};
-use callveil_webhooks::courier::Courier;
+use callveil_webhooks::courier::{Courier, Terms};
 use callveil_webhooks::guard::Guard;
 use callveil_webhooks::resolve::Resolver;
 use callveil_webhooks::{bodies, retry, sample};
@@ -84,7 +84,7 @@ async fn bare_client() -> anyhow::Result<f64> {
                 }
                 let endpoint = &endpoints[n % ENDPOINTS];
                 // The body is made and signed each time, as the courier does.
-                let body = bodies::body(&event, endpoint, &Default::default()).unwrap_or_default();
+                let body = bodies::body(&event, endpoint, &Default::default(), &|_| None).unwrap_or_default();
                 if !retry::taken(post(&client, endpoint, &event, body).await) {
                     return false;
                 }
@@ -195,7 +195,7 @@ fn client() -> anyhow::Result<Client> {
 }
 
 fn courier(node: &Arc<Node>) -> anyhow::Result<Courier> {
-    Ok(Courier::new(Arc::clone(node), client()?, retry::WAITS.to_vec()))
+    Ok(Courier::new(Arc::clone(node), client()?, Terms::default()))
 }
 
 /// Gives the tenant these endpoints.

@@ -75,7 +75,8 @@ pub async fn serve(
     // 2. Work.
     let state = api(&at, config, kept.as_ref());
     let (phase, phases) = watch::channel(Phase::Running);
-    let webhooks = Webhooks::start(&at.node, &config.webhooks)?;
+    let links = kept.as_ref().map(|kept| kept.recordings.links.clone());
+    let webhooks = Webhooks::start(&at.node, &config.webhooks, links)?;
     let (_open, never) = watch::channel(Phase::Running);
     let limits = Limits { connections: config.http.connections, header_timeout: config.http.header_timeout };
     let few = Limits { connections: METRICS_CONNECTIONS, ..limits };

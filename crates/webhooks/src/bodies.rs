@@ -1,13 +1,14 @@
 //! What is sent: an event in the words of the endpoint's dialect.
 //!
-//! A body is made when it is sent, from the fact that the event keeps, and comes out the same at every attempt. Field
-//! names and forms are a wire's: they are changed by nobody here.
+//! A body is made when it is sent, from the fact that the event keeps, and comes out the same at every attempt, save for
+//! the link to a recording, which is good for a while from the attempt on. Field names and forms are a wire's: they are changed by nobody here.
 
 mod envelope;
 mod leadassist;
 mod times;
 
 use bytes::Bytes;
+use callveil_domain::calls::RecordingName;
 use callveil_domain::endpoint::{Dialect, Endpoint};
 use callveil_domain::event::Event;
 use callveil_domain::number::PhoneNumber;
@@ -15,12 +16,15 @@ use callveil_domain::pin::Pin;
 use callveil_domain::settings::Settings;
 use serde::{Serialize, Serializer};
 
+/// Leads to a recording, if anybody may be led to it.
+pub type Link<'l> = dyn Fn(&RecordingName) -> Option<String> + 'l;
+
 /// The body of an event for an endpoint. None when the dialect has no words for it.
-pub fn body(event: &Event, endpoint: &Endpoint, settings: &Settings) -> Option<Bytes> {
+pub fn body(event: &Event, endpoint: &Endpoint, settings: &Settings, link: &Link<'_>) -> Option<Bytes> {
     let shown = if endpoint.masked { Shown::Masked } else { Shown::Whole };
     match endpoint.dialect {
-        Dialect::Standard => Some(write(&envelope::Envelope::of(event, shown))),
-        Dialect::LeadAssist => leadassist::Body::of(event, settings).map(|body| write(&body)),
+        Dialect::Standard => Some(write(&envelope::Envelope::of(event, shown, link))),
+        Dialect::LeadAssist => leadassist::Body::of(event, settings, link).map(|body| write(&body)),
     }
 }
 

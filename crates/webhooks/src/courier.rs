@@ -13,9 +13,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callveil_domain::calls::RecordingName;
 use callveil_domain::delivery::{DeliveryKey, Due, Lease, Settled, Settlement};
 use callveil_domain::endpoint::{self, Endpoint, EndpointKey};
 use callveil_domain::node::Node;
+use callveil_domain::recording::Links;
 use callveil_domain::store::StoreError;
 use callveil_domain::tenant::Tenant;
 use callveil_domain::time::Timestamp;
@@ -45,11 +47,26 @@ const ENDPOINTS: usize = 4_096;
 /// The most deliveries that are leased in one round, over all endpoints.
 const BATCH: usize = 1_024;
 
+/// What an operator decides about deliveries.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// How long is waited after each attempt that was not taken; after the last one an event is given up.
+    pub waits: Vec<Duration>,
+    /// Makes links to recordings.
+    pub links: Option<Links>,
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms { waits: retry::WAITS.to_vec(), links: None }
+    }
+}
+
 /// Delivers events until it is told to stop.
 pub struct Courier {
     node: Arc<Node>,
     client: Client,
-    waits: Vec<Duration>,
+    terms: Terms,
     health: HashMap<EndpointKey, Health>,
     attempts: JoinSet<Attempt>,
     /// Whose attempt each task makes, for one that ends by a defect.
@@ -69,12 +86,12 @@ struct Attempt {
 }
 
 impl Courier {
-    /// A courier for what this node's store holds, that waits so long after each attempt that was not taken.
-    pub fn new(node: Arc<Node>, client: Client, waits: Vec<Duration>) -> Courier {
+    /// A courier for what this node's store holds.
+    pub fn new(node: Arc<Node>, client: Client, terms: Terms) -> Courier {
         Courier {
             node,
             client,
-            waits,
+            terms,
             health: HashMap::new(),
             attempts: JoinSet::new(),
             tasks: HashMap::new(),
@@ -147,7 +164,8 @@ impl Courier {
             let key = EndpointKey { tenant: due.event.tenant.clone(), id: due.endpoint.clone() };
             self.health.entry(key.clone()).or_default().given(1);
             let tenant = directory.tenant(key.tenant.as_str()).cloned();
-            let attempt = attempt(Arc::clone(&self.node), self.client.clone(), tenant, due);
+            let links = self.terms.links.clone();
+            let attempt = attempt(Arc::clone(&self.node), self.client.clone(), links, tenant, due);
             let task = self.attempts.spawn(attempt).id();
             self.tasks.insert(task, key);
         }
@@ -193,7 +211,7 @@ impl Courier {
         if retry::gone(answer) {
             tokio::spawn(disable(Arc::clone(&self.node), key));
         }
-        let result = retry::settlement(answer, attempts_before, &self.waits, now, &mut *rng);
+        let result = retry::settlement(answer, attempts_before, &self.terms.waits, now, &mut *rng);
         self.settled.push(Settled { key: delivery, leased_until, result });
     }
 
@@ -221,7 +239,13 @@ fn find<'t>(tenant: &'t Tenant, key: &EndpointKey) -> Option<&'t Endpoint> {
     tenant.endpoints.iter().find(|endpoint| endpoint.id == key.id)
 }
 
-async fn attempt(node: Arc<Node>, client: Client, tenant: Option<Arc<Tenant>>, due: Due) -> Attempt {
+async fn attempt(
+    node: Arc<Node>,
+    client: Client,
+    links: Option<Links>,
+    tenant: Option<Arc<Tenant>>,
+    due: Due,
+) -> Attempt {
     let Due { event, endpoint, attempts, leased_until } = due;
     let delivery = DeliveryKey { tenant: event.tenant.clone(), event: event.id, endpoint };
     let made =
@@ -229,8 +253,9 @@ async fn attempt(node: Arc<Node>, client: Client, tenant: Option<Arc<Tenant>>, d
     let Some(tenant) = tenant else { return made(None) };
     let key = EndpointKey { tenant: delivery.tenant.clone(), id: delivery.endpoint.clone() };
     let Some(endpoint) = find(&tenant, &key) else { return made(None) };
-    let Some(body) = bodies::body(&event, endpoint, &tenant.settings) else { return made(None) };
     let now = node.now();
+    let link = |name: &RecordingName| links.as_ref().map(|links| links.link(name, now));
+    let Some(body) = bodies::body(&event, endpoint, &tenant.settings, &link) else { return made(None) };
     let secrets: Vec<&[u8]> = endpoint.secrets_at(now).map(|secret| secret.key.as_slice()).collect();
     let id = event.id.to_string();
     let message = Message { url: &endpoint.url, id: &id, body, secrets: &secrets };

@@ -69,7 +69,7 @@ impl Told {
             created_at: Timestamp::EPOCH,
             disabled: None,
         };
-        let body = bodies::body(event, &endpoint, &Settings::default());
+        let body = bodies::body(event, &endpoint, &Settings::default(), &|_| None);
         let body = body.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
         let about = [
             event.fact.call().map(|call| format!("call {call}")),

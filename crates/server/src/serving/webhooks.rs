@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use callveil_domain::node::Node;
+use callveil_domain::recording::Links;
 use callveil_webhooks::client::{Client, Patience};
-use callveil_webhooks::courier::Courier;
+use callveil_webhooks::courier::{Courier, Terms};
 use callveil_webhooks::guard::Guard;
 use callveil_webhooks::resolve::Resolver;
 use tokio::sync::oneshot;
@@ -21,9 +22,13 @@ pub struct Webhooks {
 
 impl Webhooks {
     /// Starts to deliver what is owed.
-    pub fn start(node: &Arc<Node>, config: &config::Webhooks) -> Result<Webhooks, CommandError> {
+    pub fn start(
+        node: &Arc<Node>,
+        config: &config::Webhooks,
+        links: Option<Links>,
+    ) -> Result<Webhooks, CommandError> {
         let waits = config.retries.values().iter().map(|wait| (*wait).into()).collect();
-        let courier = Courier::new(Arc::clone(node), client(config)?, waits);
+        let courier = Courier::new(Arc::clone(node), client(config)?, Terms { waits, links });
         let (stop, stopped) = oneshot::channel();
         let work = tokio::spawn(courier.run(async move { drop(stopped.await) }));
         Ok(Webhooks { stop, work })

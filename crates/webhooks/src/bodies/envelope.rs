@@ -6,7 +6,7 @@ use callveil_domain::event::{Event, Fact, Keyed, NumberLow, Rejected, Verified};
 use callveil_domain::time::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{Digits, Number, Shown, times};
+use super::{Digits, Link, Number, Shown, times};
 
 /// An event as it is sent. `id` is the same at every attempt; of the events of one call, or of one allocation, a later
 /// one has a greater `sequence`.
@@ -95,7 +95,7 @@ struct CallData<'e> {
     refused_because: Option<&'e str>,
     ended_by: Option<&'static str>,
     talk_ms: u64,
-    recording_url: Option<&'e str>,
+    recording_url: Option<String>,
     legs: Vec<LegData>,
 }
 
@@ -110,26 +110,28 @@ struct LegData {
 }
 
 impl<'e> Envelope<'e> {
-    pub(super) fn of(event: &'e Event, shown: Shown) -> Envelope<'e> {
+    pub(super) fn of(event: &'e Event, shown: Shown, link: &Link<'_>) -> Envelope<'e> {
         Envelope {
             id: event.id.to_string(),
             kind: event.kind().name(),
             timestamp: Moment(event.at),
             tenant: event.tenant.as_str(),
             sequence: event.sequence,
-            data: Data::of(&event.fact, shown),
+            data: Data::of(event, shown, link),
         }
     }
 }
 
 impl<'e> Data<'e> {
-    fn of(fact: &'e Fact, shown: Shown) -> Data<'e> {
-        match fact {
+    fn of(event: &'e Event, shown: Shown, link: &Link<'_>) -> Data<'e> {
+        match &event.fact {
             Fact::Allocation { what: _, allocation, previous } => Data::Allocation {
                 allocation: AllocationData::of(allocation, shown),
                 previous_greenvn: previous.map(|number| Number(number, shown)),
             },
-            Fact::Call { what: _, call } => Data::Call(Box::new(CallData::of(call, shown))),
+            Fact::Call { what: _, call } => {
+                Data::Call(Box::new(CallData::of(call, shown, call.recording.as_ref().and_then(link))))
+            }
             Fact::Verified(Verified { call, allocation, caller, pin, side, after: _ }) => Data::Verified {
                 call_sid: call.to_string(),
                 side: side_name(*side),
@@ -193,7 +195,7 @@ impl<'e> PartyData<'e> {
 }
 
 impl<'e> CallData<'e> {
-    fn of(call: &'e CallRecord, shown: Shown) -> CallData<'e> {
+    fn of(call: &'e CallRecord, shown: Shown, recording_url: Option<String>) -> CallData<'e> {
         let number = |number| Number(number, shown);
         let link = call.link.as_ref();
         let (end, because, by) = match &call.standing {
@@ -224,7 +226,7 @@ impl<'e> CallData<'e> {
             refused_because: because,
             ended_by: by,
             talk_ms: u64::try_from(call.talked().as_millis()).unwrap_or(u64::MAX),
-            recording_url: call.recording.as_ref().map(|name| name.as_str()),
+            recording_url,
             legs: call.legs.iter().map(|leg| LegData::of(leg, shown)).collect(),
         }
     }

@@ -9,7 +9,7 @@ use callveil_domain::settings::{EventTimes, Settings};
 use callveil_domain::time::Timestamp;
 use serde::Serialize;
 
-use super::{Digits, Number, Shown, times};
+use super::{Digits, Link, Number, Shown, times};
 
 /// One of the four.
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ pub(super) struct Call<'e> {
     current_time: String,
     dial_call_duration: String,
     on_call_duration: u64,
-    recording_url: &'e str,
+    recording_url: String,
     dial_call_status: &'static str,
     direction: &'static str,
     source: &'e str,
@@ -107,10 +107,11 @@ const NULL: &str = "null";
 
 impl<'e> Body<'e> {
     /// The body of an event, if it is one of the four.
-    pub(super) fn of(event: &'e Event, settings: &'e Settings) -> Option<Body<'e>> {
+    pub(super) fn of(event: &'e Event, settings: &'e Settings, link: &Link<'_>) -> Option<Body<'e>> {
         match &event.fact {
             Fact::Call { what: CallStep::Completed | CallStep::Refused, call } => {
-                Call::of(call, event.at, settings).map(|call| Body::Call(Box::new(call)))
+                let recording = call.recording.as_ref().and_then(link);
+                Call::of(call, event.at, settings, recording).map(|call| Body::Call(Box::new(call)))
             }
             Fact::Allocation { what: AllocationStep::Expired, allocation, .. } => {
                 Some(Body::Deallocation(Deallocation::of(allocation)))
@@ -133,7 +134,12 @@ impl<'e> Body<'e> {
 
 impl<'e> Call<'e> {
     /// None for a call that belongs to no allocation: it has no connection to be told by.
-    fn of(call: &'e CallRecord, told_at: Timestamp, settings: &'e Settings) -> Option<Call<'e>> {
+    fn of(
+        call: &'e CallRecord,
+        told_at: Timestamp,
+        settings: &'e Settings,
+        recording: Option<String>,
+    ) -> Option<Call<'e>> {
         let link = call.link.as_ref()?;
         let tagged = Settings::find("tag_enabled").is_some_and(|setting| settings.text(setting) == "true");
         Some(Call {
@@ -148,7 +154,7 @@ impl<'e> Call<'e> {
             current_time: time(told_at, settings),
             dial_call_duration: call.dialled_for().as_secs().to_string(),
             on_call_duration: call.talked().as_secs(),
-            recording_url: call.recording.as_ref().map_or(NULL, |recording| recording.as_str()),
+            recording_url: recording.unwrap_or_else(|| NULL.to_owned()),
             dial_call_status: dial_status(call),
             direction: "incoming",
             source: &settings.event_source,

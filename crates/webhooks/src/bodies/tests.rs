@@ -1,8 +1,9 @@
+use callveil_domain::calls::RecordingName;
 use callveil_domain::endpoint::EndpointId;
-use callveil_domain::event::EventKind;
+use callveil_domain::event::{EventKind, Fact};
 use callveil_domain::tenant::Sid;
 use callveil_domain::time::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::sample;
@@ -32,12 +33,13 @@ fn leadassist(kind: EventKind, settings: &[(&str, &str)]) -> Option<String> {
     for (name, value) in settings {
         set.set(name, value).unwrap();
     }
-    let body = body(&event(kind), &endpoint(Dialect::LeadAssist, false), &set)?;
+    let body = body(&event(kind), &endpoint(Dialect::LeadAssist, false), &set, &|_| None)?;
     Some(String::from_utf8(body.to_vec()).unwrap())
 }
 
 fn ours(kind: EventKind, masked: bool) -> Value {
-    let body = body(&event(kind), &endpoint(Dialect::Standard, masked), &Settings::default()).unwrap();
+    let body =
+        body(&event(kind), &endpoint(Dialect::Standard, masked), &Settings::default(), &|_| None).unwrap();
     serde_json::from_slice(&body).unwrap()
 }
 
@@ -62,6 +64,22 @@ fn a_call_with_all_that_a_tenant_can_switch_on() {
         ("timezone", "UTC"),
     ];
     insta::assert_snapshot!(leadassist(EventKind::CallCompleted, &all).unwrap(), @r#"{"connection_id":"order-1001","call_sid":"00000000-0000-7000-8000-000000000002","greenvn":"+12025550198","greenvn_id":"00000000-0000-7000-8000-000000000001","from":"+12025550101","to":"+12025550102","call_type":"completed","start_time":"2026-11-30T10:54:00+00:00","current_time":"2026-11-30T10:54:33+00:00","dial_call_duration":"32","on_call_duration":27,"recording_url":"null","dial_call_status":"completed","direction":"incoming","source":"monotel","insights":{"DisconnectedBy":"Caller","Status":"completed","DetailedStatus":"CALL_COMPLETED","RingingDuration":"4.58"},"aparty_tag":"aparty","bparty_tag":"bparty"}"#);
+}
+
+#[test]
+fn a_recorded_call_leads_to_its_recording() {
+    let mut event = event(EventKind::CallCompleted);
+    let Fact::Call { call, .. } = &mut event.fact else { panic!("{event:?}") };
+    let name = RecordingName::parse("00112233445566778899aabbccddeeff.wav").unwrap();
+    call.recording = Some(name.clone());
+    let led = |name: &RecordingName| Some(format!("https://calls.example.com/recordings/{name}"));
+    let told = |dialect, at: &str| -> Value {
+        let body = body(&event, &endpoint(dialect, false), &Settings::default(), &led).unwrap();
+        serde_json::from_slice::<Value>(&body).unwrap().pointer(at).unwrap().clone()
+    };
+    let link = json!(led(&name));
+    assert_eq!(told(Dialect::LeadAssist, "/recording_url"), link);
+    assert_eq!(told(Dialect::Standard, "/data/recording_url"), link);
 }
 
 #[test]

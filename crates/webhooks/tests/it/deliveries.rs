@@ -113,12 +113,12 @@ async fn each_body_arrives_exactly_and_signed() {
     let tenant = world.node.directory().tenant("acme").unwrap().clone();
     for (line, kind) in (1..).zip(EventKind::ALL) {
         let event = world.owe(line, kind, &[&own.id]).await;
-        expected.insert(("/hook", bodies::body(&event, &own, &tenant.settings).unwrap()));
+        expected.insert(("/hook", bodies::body(&event, &own, &tenant.settings, &|_| None).unwrap()));
     }
     for (line, (setting, kind)) in (100..).zip(event_settings) {
         let endpoint = tenant.endpoints.iter().find(|endpoint| endpoint.id.as_str() == setting).unwrap();
         let event = world.owe(line, kind, &[&endpoint.id]).await;
-        expected.insert((setting, bodies::body(&event, endpoint, &tenant.settings).unwrap()));
+        expected.insert((setting, bodies::body(&event, endpoint, &tenant.settings, &|_| None).unwrap()));
     }
 
     let courier = world.courier();

@@ -13,9 +13,8 @@ use callveil_domain::tenant::Sid;
 use callveil_domain::time::{Clock, Timestamp};
 use callveil_store::sqlite::{Mode, SqliteStore};
 use callveil_webhooks::client::{Client, Patience};
-use callveil_webhooks::courier::Courier;
+use callveil_webhooks::courier::{Courier, Terms};
 use callveil_webhooks::resolve::Resolver;
-use callveil_webhooks::retry::WAITS;
 use callveil_webhooks::sample;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -116,7 +115,7 @@ impl World {
 
     pub fn courier_with(&self, patience: Patience) -> Running {
         let client = Client::new(guard(), Resolver::of_the_system().unwrap(), patience).unwrap();
-        let courier = Courier::new(Arc::clone(&self.node), client, WAITS.to_vec());
+        let courier = Courier::new(Arc::clone(&self.node), client, Terms::default());
         let (stop, stopped) = oneshot::channel::<()>();
         let work = tokio::spawn(courier.run(async move { drop(stopped.await) }));
         Running { stop: Some(stop), work }

@@ -80,7 +80,7 @@ impl Test {
         };
         let tenant = Sid::parse("sample").expect("law: the word is a SID");
         let event = sample::event(self.kind, &tenant, now);
-        let Some(body) = bodies::body(&event, &endpoint, &Settings::default()) else {
+        let Some(body) = bodies::body(&event, &endpoint, &Settings::default(), &|_| None) else {
             return Err(CommandError::new(doing, "LeadAssist has no such event").fix("leave out --dialect"));
         };
         let id = event.id.to_string();
