@@ -22,6 +22,7 @@ mod register;
 mod session;
 mod stack;
 mod standing;
+mod tls;
 mod trunks;
 
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use callveil_domain::node::Randomness;
 use callveil_domain::number::PhoneNumber;
-use callveil_domain::trunk::{Media, Transport, Trunk};
+use callveil_domain::trunk::{Media, Target, Transport, Trunk};
 use rsipstack::sip::{Header, HeadersExt, Method, Request, Response, StatusCode};
 use rsipstack::transaction::TransactionReceiver;
 use rsipstack::transaction::transaction::Transaction;
@@ -41,11 +42,13 @@ use tokio_util::sync::CancellationToken;
 use crate::leg::{Dial, Invitation, Leg, Port};
 
 pub use probe::{Probed, Silence};
+pub use tls::Identity;
 
 use dialogs::Dialogs;
 use digest::Challenges;
 use outgoing::{ALLOWED, Farewells, Inspector};
 use stack::Stack;
+use tls::Tls;
 use trunks::Trunks;
 
 /// Where to listen, and how much to bear.
@@ -55,6 +58,12 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// The addresses that peers are told to answer to, where they are not the ones listened on: one of each family.
     pub public: Vec<IpAddr>,
+    /// The addresses to listen on by TLS, each of a family that is listened on otherwise too.
+    pub tls_listen: Vec<SocketAddr>,
+    /// Who we are by TLS, both when we are called and when we call.
+    pub identity: Option<Identity>,
+    /// The authorities that peers' certificates must come from (PEM); `None` trusts those of the system.
+    pub authorities: Option<Vec<u8>>,
     /// The most calls that wait or stand at a time; more are told 503.
     pub calls: usize,
     /// What a peer that is told 503 is asked to wait, in seconds.
@@ -75,6 +84,9 @@ pub enum StartError {
         /// What the system says.
         why: std::io::Error,
     },
+    /// The certificate, its key or the authorities cannot be used.
+    #[error("TLS: {0}")]
+    Tls(String),
 }
 
 /// Dials, and tells how SIP stands. A clone is the same.
@@ -88,6 +100,8 @@ pub(crate) struct Shared {
     stacks: Vec<Arc<Stack>>,
     dialogs: Dialogs,
     trunks: Trunks,
+    tls: Tls,
+    tls_addresses: Vec<SocketAddr>,
     challenges: Challenges,
     farewells: Farewells,
     draining: AtomicBool,
@@ -124,7 +138,9 @@ pub async fn start(
     let trunks = known;
     let (dialogs, farewells) = (Dialogs::default(), Farewells::default());
     let stop = CancellationToken::new();
-    let mut stacks = Vec::new();
+    let tls =
+        Tls::new(settings.identity.as_ref(), settings.authorities.as_deref()).map_err(StartError::Tls)?;
+    let mut stacks: Vec<Arc<Stack>> = Vec::new();
     let mut incoming = Vec::new();
     for address in &settings.listen {
         let inspector = Inspector { dialogs: dialogs.clone(), farewells: farewells.clone() };
@@ -133,7 +149,17 @@ pub async fn start(
         stacks.push(Arc::new(stack));
         incoming.push(transactions);
     }
+    let mut tls_addresses = Vec::new();
+    for address in &settings.tls_listen {
+        let stack = stacks.iter().find(|stack| stack.address.is_ipv4() == address.is_ipv4());
+        let stack = stack
+            .ok_or_else(|| StartError::Tls(format!("{address} has no listener of its family beside it")))?;
+        tls_addresses
+            .push(stack.listen_by_tls(*address, &settings, &tls, &trunks, stop.child_token()).await?);
+    }
     let shared = Arc::new(Shared {
+        tls,
+        tls_addresses,
         stacks: stacks.clone(),
         dialogs,
         challenges: Challenges::default(),
@@ -157,6 +183,11 @@ impl Sip {
     /// Where SIP really listens, in the order of the settings: a port 0 is another one by then.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.shared.stacks.iter().map(|stack| stack.address).collect()
+    }
+
+    /// Where SIP listens by TLS.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        self.shared.tls_addresses.clone()
     }
 
     /// Takes these trunks in the place of those before. Calls that stand are not touched.
@@ -206,6 +237,18 @@ impl Shared {
     /// Where to send from, to reach an address.
     fn stack_towards(&self, address: IpAddr) -> Option<&Arc<Stack>> {
         self.stacks.iter().find(|stack| stack.address.is_ipv4() == address.is_ipv4())
+    }
+
+    /// Sees to it that a target can be sent to: by TLS, that there is a connection to somebody of its name.
+    async fn prepare(&self, stack: &Stack, trunk: &Trunk, target: &Target, address: SocketAddr) -> bool {
+        if trunk.transport != Transport::Tls {
+            return true;
+        }
+        let connected = self.tls.connect(&stack.endpoint, target, address, &self.stop).await;
+        if let Err(error) = &connected {
+            tracing::warn!(trunk = %trunk.name, "no connection to {target} by TLS: {error}");
+        }
+        connected.is_ok()
     }
 
     /// A token that nobody can guess, and that says nothing.

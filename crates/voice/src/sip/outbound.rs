@@ -108,6 +108,10 @@ impl Telephone {
         let Some(stack) = self.shared.stack_towards(address.ip()).cloned() else {
             return (Some(self), Outcome::Failed(NO_TRUNK));
         };
+        if !self.shared.prepare(&stack, &way.trunk, target, address).await {
+            way.has_failed(address, Instant::now());
+            return (Some(self), Outcome::Failed(NO_TRUNK));
+        }
         let contact = stack.uri(self.shared.token(), way.trunk.transport);
         let mut option = invite(&self.dial, &way.trunk, target, address, contact, self.shared.token());
         option.headers.get_or_insert_default().extend(Session::in_request(None, least));

@@ -71,6 +71,9 @@ pub(super) async fn all(shared: &Shared, trunk: &Trunk) -> Vec<Probed> {
 /// The status that one address answers.
 async fn ask(shared: &Shared, trunk: &Trunk, target: &Target, address: SocketAddr) -> Option<u16> {
     let stack = shared.stack_towards(address.ip())?;
+    if !shared.prepare(stack, trunk, target, address).await {
+        return None;
+    }
     let carried = carried_by(trunk.transport);
     let ours = stack.uri(shared.token(), trunk.transport);
     let theirs = at(None, &host_of(trunk, target));

@@ -48,6 +48,9 @@ async fn register(shared: &Shared, way: &Way) -> Option<Duration> {
     for target in &trunk.targets {
         for address in way.in_order(addresses(target, trunk.transport).await, Instant::now()) {
             let Some(stack) = shared.stack_towards(address.ip()) else { continue };
+            if !shared.prepare(stack, trunk, target, address).await {
+                continue;
+            }
             let uri = stack.uri(login.user.clone(), trunk.transport);
             let mut registration = Registration::new(Arc::clone(&stack.endpoint), Some(credential(login)));
             registration.contact = Some(Contact { display_name: None, uri, params: Vec::new() });

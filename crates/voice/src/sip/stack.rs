@@ -13,6 +13,7 @@ use rsipstack::transaction::TransactionReceiver;
 use rsipstack::transaction::endpoint::{EndpointInnerRef, EndpointOption};
 use rsipstack::transport::tcp::TcpConnection;
 use rsipstack::transport::tcp_listener::TcpListenerConnection;
+use rsipstack::transport::tls::{TlsConfig, TlsListenerConnection};
 use rsipstack::transport::udp::UdpConnection;
 use rsipstack::transport::{SipAddr, SipConnection, TransportLayer};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::datagrams::Gated;
 use super::outgoing::Inspector;
+use super::tls::Tls;
 use super::trunks::Trunks;
 use super::{Settings, StartError, carried_by};
 
@@ -87,6 +89,31 @@ impl Stack {
         Ok((Stack { address, told, endpoint: inner, layer }, transactions))
     }
 
+    /// Listens by TLS too, and tells where.
+    pub(super) async fn listen_by_tls(
+        &self,
+        address: SocketAddr,
+        settings: &Settings,
+        tls: &Tls,
+        trunks: &Trunks,
+        stop: CancellationToken,
+    ) -> Result<SocketAddr, StartError> {
+        let listen = || -> io::Result<TcpListener> {
+            let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+            socket.listen(128)?;
+            TcpListener::from_std(socket.into())
+        };
+        let listener = listen().map_err(|why| StartError::Listen { address, why })?;
+        let address = listener.local_addr().map_err(|why| StartError::Listen { address, why })?;
+        let told = told(address, &settings.public);
+        // As with TCP: the library is to know of the listener, and not to open it.
+        let known = TlsListenerConnection::new(address, Some(told), TlsConfig::default()).await;
+        let known = known.map_err(|e| broken(address, &e))?;
+        self.endpoint.transport_layer.add_transport(SipConnection::TlsListener(known));
+        tokio::spawn(tls.clone().accept(listener, Arc::clone(&self.endpoint), told, trunks.clone(), stop));
+        Ok(address)
+    }
+
     /// The listener that a message by this transport tells as its origin.
     pub(super) fn sends_from(&self, transport: Transport) -> Option<SipAddr> {
         let listeners = self.endpoint.transport_layer.get_listen_addrs();
@@ -95,6 +122,7 @@ impl Stack {
 
     /// An address of ours, as Contact and From have it.
     pub(super) fn uri(&self, user: String, transport: Transport) -> Uri {
+        let port = self.sends_from(transport).and_then(|listener| listener.addr.port);
         let params = match transport {
             Transport::Udp => Vec::new(),
             Transport::Tcp | Transport::Tls => vec![Param::Transport(carried_by(transport))],
@@ -102,7 +130,7 @@ impl Stack {
         Uri {
             scheme: Some(Scheme::Sip),
             auth: Some(user.into()),
-            host_with_port: HostWithPort::from(self.told),
+            host_with_port: HostWithPort { port: port.or(Some(self.told.port().into())), ..self.told.into() },
             params,
             headers: Vec::new(),
         }
