@@ -86,13 +86,14 @@ impl Drop for Farewell {
 /// The library has a name of its own for the algorithm of RFC 8760: it is put right at the door, in both directions.
 fn rename(header: &mut Header, from: &str, to: &str) {
     let name = |value: &str| value.replace(&format!("algorithm={from}"), &format!("algorithm={to}"));
-    match header {
-        Header::Authorization(value) => value.replace(name(value.value())),
-        Header::ProxyAuthorization(value) => value.replace(name(value.value())),
-        Header::ProxyAuthenticate(value) => value.replace(name(value.value())),
-        Header::WwwAuthenticate(value) => value.replace(name(value.value())),
-        #[expect(clippy::wildcard_enum_match_arm, reason = "these four alone carry an algorithm")]
-        _ => {}
+    if let Header::Authorization(value) = header {
+        value.replace(name(value.value()));
+    } else if let Header::ProxyAuthorization(value) = header {
+        value.replace(name(value.value()));
+    } else if let Header::ProxyAuthenticate(value) = header {
+        value.replace(name(value.value()));
+    } else if let Header::WwwAuthenticate(value) = header {
+        value.replace(name(value.value()));
     }
 }
 
