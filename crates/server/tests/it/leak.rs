@@ -72,9 +72,19 @@ struct Heard {
 impl Stage {
     fn set() -> Stage {
         let called = Phone::new();
-        let world = World::new().with_variable("CALLVEIL_LOG_LEVEL", "trace");
+        let world = World::new()
+            .with_variable("CALLVEIL_LOG_LEVEL", "trace")
+            .with_variable("CALLVEIL_MEDIA_RECORDINGS", "./recordings");
         let tenant = world.tenant("acme", 1);
-        world.json(&["settings", "set", "--tenant", "acme", "announcements=none", "early_media=true"]);
+        world.json(&[
+            "settings",
+            "set",
+            "--tenant",
+            "acme",
+            "announcements=none",
+            "early_media=true",
+            "recording=on",
+        ]);
         let target = called.at.to_string();
         world.json(&["trunk", "add", "loop", "--source", "127.0.0.1", "--target", &target]);
         let server = world.serve();
@@ -257,6 +267,7 @@ impl Stage {
             look(&marks, name.as_bytes(), "the name of a file");
             look(&written, &fs::read(&file).unwrap(), name);
         }
+        assert!(fs::read_dir(world.path("recordings")).unwrap().next().is_some(), "calls were recorded");
         let database = fs::read(world.path("callveil.db")).unwrap();
         assert!(
             !kept.finds(&database).is_empty(),
