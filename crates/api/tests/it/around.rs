@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use callveil_api::{ApiConfig, metrics_router};
+use serde_json::json;
 use tower::ServiceExt;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -28,6 +29,45 @@ async fn a_request_has_an_id_its_own_or_a_new_one() {
     }
     assert_ne!(id("").await, id("").await);
     assert!(world.ask(get("/nowhere")).await.header("x-request-id").is_some());
+}
+
+#[tokio::test]
+async fn every_change_tells_the_audit_whose_key_asked_for_it_and_in_which_request() {
+    let world = World::new().await;
+    let endpoint = world.endpoint(json!({"url": "https://a.example/hook"})).await;
+    let path = world.allocated().await;
+    let event = world.get("/events").await.data()[0]["id"].as_str().unwrap().to_owned();
+    world.give_up_deliveries().await;
+    let changes = [
+        ("POST", "/greenvn".to_owned(), order("order-2").to_string(), "allocation.created"),
+        (
+            "PUT",
+            format!("{path}/call-party"),
+            r#"{"aparty_numbers":["+919900000007"]}"#.to_owned(),
+            "allocation.updated",
+        ),
+        ("PUT", format!("{path}/vn"), String::new(), "allocation.updated"),
+        ("DELETE", path, String::new(), "allocation.released"),
+        ("PUT", "/settings".to_owned(), r#"{"timezone":"UTC"}"#.to_owned(), "setting.set"),
+        ("POST", format!("/events/{event}/replay"), String::new(), "event.replayed"),
+        ("POST", "/endpoints".to_owned(), r#"{"url":"https://b.example"}"#.to_owned(), "endpoint.put"),
+        ("PUT", format!("/endpoints/{endpoint}"), r#"{"masked":true}"#.to_owned(), "endpoint.put"),
+        ("POST", format!("/endpoints/{endpoint}/rotate-secret"), String::new(), "endpoint.put"),
+        ("DELETE", format!("/endpoints/{endpoint}"), String::new(), "endpoint.removed"),
+    ];
+
+    for (at, (method, path, body, _)) in changes.iter().enumerate() {
+        let id = format!("r-{at}");
+        let headers = [("x-request-id", id.as_str())];
+        world.send_with(method, path, &headers, body.clone()).await.granted();
+    }
+
+    let entries = world.node.store().unsealed_audit(100).await.unwrap();
+    let told = |at: usize| entries.iter().filter(move |e| e.request.as_deref() == Some(&format!("r-{at}")));
+    for (at, (method, path, _, what)) in changes.iter().enumerate() {
+        let told: Vec<_> = told(at).map(|entry| (entry.actor.as_str(), entry.what.as_str())).collect();
+        assert_eq!(told, [("key:cvk_demo1", *what)], "{method} {path}");
+    }
 }
 
 #[tokio::test]
