@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::greenvn::{E164, WireUsage};
-use crate::times;
+use crate::{ApiState, recordings, times};
 
 /// Something that happened.
 #[derive(Serialize, ToSchema)]
@@ -150,7 +150,7 @@ pub(crate) struct Call<'e> {
     /// How long the parties talked, in milliseconds.
     #[schema(value_type = i64, minimum = 0)]
     talk_ms: u64,
-    /// Where its recording can be had, if there is one.
+    /// Where its recording can be had for a while, if there is one.
     #[schema(value_type = Option<String>, required = true)]
     recording_url: Option<String>,
     /// The telephones that were rung, in the order in which they were.
@@ -239,25 +239,25 @@ struct PinDigits(Pin);
 
 impl<'e> WireEvent<'e> {
     /// An event.
-    pub fn of(event: &'e Event) -> WireEvent<'e> {
+    pub fn of(api: &ApiState, event: &'e Event) -> WireEvent<'e> {
         WireEvent {
             id: event.id.to_string(),
             kind: event.kind().name(),
             timestamp: Moment(event.at),
             tenant: event.tenant.as_str(),
             sequence: event.sequence,
-            data: Data::of(&event.fact),
+            data: Data::of(api, &event.fact),
         }
     }
 }
 
 impl<'e> Data<'e> {
-    fn of(fact: &'e Fact) -> Data<'e> {
+    fn of(api: &ApiState, fact: &'e Fact) -> Data<'e> {
         match fact {
             Fact::Allocation { what: _, allocation, previous } => {
                 Data::Allocation(Box::new(Lent::of(allocation, *previous)))
             }
-            Fact::Call { what: _, call } => Data::Call(Box::new(Call::of(call))),
+            Fact::Call { what: _, call } => Data::Call(Box::new(Call::of(api, call))),
             Fact::Verified(Verified { call, allocation, caller, pin, side, after: _ }) => {
                 Data::Verified(Box::new(VerifiedCaller {
                     call_sid: call.to_string(),
@@ -323,8 +323,8 @@ impl<'e> WireParty<'e> {
 }
 
 impl<'e> Call<'e> {
-    /// A call.
-    pub fn of(call: &'e CallRecord) -> Call<'e> {
+    /// A call, with a new link to its recording.
+    pub fn of(api: &ApiState, call: &'e CallRecord) -> Call<'e> {
         let link = call.link.as_ref();
         let (end, because, by) = match &call.standing {
             CallStanding::Open => (None, None, None),
@@ -354,7 +354,7 @@ impl<'e> Call<'e> {
             refused_because: because,
             ended_by: by,
             talk_ms: u64::try_from(call.talked().as_millis()).unwrap_or(u64::MAX),
-            recording_url: None,
+            recording_url: call.recording.as_ref().and_then(|name| recordings::link(api, name, None)),
             legs: call.legs.iter().map(Leg::of).collect(),
         }
     }

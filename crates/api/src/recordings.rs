@@ -2,6 +2,7 @@
 //! ours, and a recording that is gone are answered alike.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -24,6 +25,16 @@ pub struct Recordings {
     pub directory: PathBuf,
     /// The links that we give out.
     pub links: Links,
+}
+
+/// The link to a recording, where recordings are kept: good for as long as the operator chose, or as was asked for.
+pub(crate) fn link(state: &ApiState, name: &RecordingName, lifetime: Option<Duration>) -> Option<String> {
+    let links = &state.config.recordings.as_ref()?.links;
+    let now = state.node.now();
+    Some(match lifetime {
+        None => links.link(name, now),
+        Some(lifetime) => links.link_until(name, now.plus(lifetime)),
+    })
 }
 
 /// What stands behind the `?` of a link.
@@ -64,8 +75,6 @@ fn allowed(state: &ApiState, name: &str, permission: &Permission) -> Option<Path
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use axum::http::header::{CONTENT_RANGE, RANGE};
     use callveil_domain::recording::SECRET;
     use http_body_util::BodyExt;

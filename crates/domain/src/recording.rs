@@ -29,7 +29,12 @@ impl Links {
 
     /// A link to a recording that is good from now on.
     pub fn link(&self, name: &RecordingName, now: Timestamp) -> String {
-        let expires = now.plus(self.lifetime).as_micros() / 1_000_000;
+        self.link_until(name, now.plus(self.lifetime))
+    }
+
+    /// A link to a recording that is good until a moment, to the second.
+    pub fn link_until(&self, name: &RecordingName, end: Timestamp) -> String {
+        let expires = end.as_micros() / 1_000_000;
         let signature = self.over(name.as_str(), expires).finalize().into_bytes();
         let mut link = format!("{}/recordings/{name}?expires={expires}&signature=", self.base);
         signature.iter().for_each(|byte| link.push_str(&format!("{byte:02x}")));

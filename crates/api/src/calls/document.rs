@@ -2,6 +2,7 @@
 //! `.json` behind the id, JSON.
 
 use std::fmt::{Display, Write};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Query, RawPathParams, State};
@@ -18,7 +19,7 @@ use crate::ApiState;
 use crate::envelope;
 use crate::problem::{Kind, Problem};
 use crate::tenant::Tenant;
-use crate::times;
+use crate::{recordings, times};
 
 /// What the query may have. Other keys are passed over.
 #[derive(IntoParams)]
@@ -154,10 +155,12 @@ pub(crate) async fn document(
     path: RawPathParams,
     uri: Uri,
 ) -> Result<Response<Body>, Problem> {
-    let Wanted { id, json, details } = Wanted::read(&path, &uri)?;
+    let Wanted { id, json, details, validity } = Wanted::read(&path, &uri)?;
     let call = api.node.store().call(&tenant.sid, id).await?.ok_or(Kind::NoSuchCall)?;
 
-    let document = CallDocument { call: Fields::of(&call, tenant.settings.time_zone, details) };
+    let recording = call.recording.as_ref().and_then(|name| recordings::link(&api, name, validity));
+    let fields = Fields::of(&call, tenant.settings.time_zone, details);
+    let document = CallDocument { call: Fields { recording_url: recording, ..fields } };
     Ok(if json {
         envelope::ok(envelope::write(&document))
     } else {
@@ -169,6 +172,8 @@ struct Wanted {
     id: CallId,
     json: bool,
     details: bool,
+    /// For how long the link to a recording is to be good.
+    validity: Option<Duration>,
 }
 
 impl Wanted {
@@ -180,17 +185,21 @@ impl Wanted {
             return Err(Problem::new(Kind::Bad, "the query cannot be read"));
         };
         let get = |name| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let validity: Option<u8> = get("RecordingUrlValidity").map(|text| text.parse().unwrap_or(0));
-        if validity.is_some_and(|minutes| !(5..=60).contains(&minutes)) {
-            let why = "must be a whole number from 5 to 60";
-            return Err(Problem::at(Kind::Bad, "RecordingUrlValidity", why));
-        }
+        let minutes = |text: &str| text.parse().ok().filter(|minutes: &u64| (5..=60).contains(minutes));
+        let validity = match get("RecordingUrlValidity").map(minutes) {
+            None => None,
+            Some(Some(minutes)) => Some(Duration::from_secs(minutes * 60)),
+            Some(None) => {
+                let why = "must be a whole number from 5 to 60";
+                return Err(Problem::at(Kind::Bad, "RecordingUrlValidity", why));
+            }
+        };
         let details = match get("details") {
             None | Some("false") => false,
             Some("true") => true,
             Some(_) => return Err(Problem::at(Kind::Bad, "details", "must be true or false")),
         };
-        Ok(Wanted { id, json, details })
+        Ok(Wanted { id, json, details, validity })
     }
 }
 
@@ -365,14 +374,18 @@ impl Xml {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::body::Body;
     use axum::http::Request;
     use axum::http::header::AUTHORIZATION;
-    use callveil_domain::calls::{CallEnd, CallLeg, Disconnector, LegEnd};
+    use callveil_domain::calls::{CallEnd, CallLeg, Disconnector, LegEnd, RecordingName};
     use callveil_domain::number::PhoneNumber;
+    use callveil_domain::recording::{Links, SECRET};
     use serde_json::{Value, json};
 
     use crate::world::{DEMO, Reply, World, basic};
+    use crate::{ApiConfig, Recordings};
 
     async fn ask(world: &World, rest: &str) -> Reply {
         let uri = format!("/v1/Accounts/{DEMO}/Calls/{rest}");
@@ -450,6 +463,35 @@ mod tests {
         "#);
         let plain = ask(&world, &call.id.to_string()).await;
         assert!(!plain.text.contains("Details"));
+    }
+
+    #[tokio::test]
+    async fn the_link_to_a_recording_is_good_for_as_long_as_was_asked_for() {
+        let links = Links::new("https://calls.example".to_owned(), [7; SECRET], Duration::from_secs(7200));
+        let directory = std::path::PathBuf::from("recordings");
+        let recordings = Some(Recordings { directory, links: links.clone() });
+        let world = World::with(ApiConfig { recordings, ..ApiConfig::default() }).await;
+        world.set("event_stream", "true").await;
+        world.allocated().await;
+        let name = RecordingName::parse("00112233445566778899aabbccddeeff.wav").unwrap();
+        let mut call = world.call(Some(919_900_000_001), Some("order-1")).await;
+        call.recording = Some(name.clone());
+        call.end(world.node.now(), CallEnd::Completed, Disconnector::Caller);
+        world.keep(&mut call).await;
+
+        let now = world.node.now();
+        let usual = json!(links.link(&name, now));
+        assert_eq!(world.get(&format!("/calls/{}", call.id)).await.data()["recording_url"], usual);
+        let event = world.get("/events?type=call.completed").await.data()[0].clone();
+        assert_eq!(event["data"]["recording_url"], usual);
+        let told = async |query| {
+            ask(&world, &format!("{}.json{query}", call.id)).await.json()["Call"]["RecordingUrl"].clone()
+        };
+        assert_eq!(told("").await, usual);
+        let for_five_minutes = links.link_until(&name, now.plus(Duration::from_secs(300)));
+        assert_eq!(told("?RecordingUrlValidity=5").await, json!(for_five_minutes));
+        let xml = ask(&world, &call.id.to_string()).await.text;
+        assert!(xml.contains("&amp;signature="), "{xml}");
     }
 
     #[tokio::test]

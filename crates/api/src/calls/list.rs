@@ -69,7 +69,7 @@ pub(crate) async fn list(
     let page = found.get(..page_size).unwrap_or(&found);
     let more = found.len() > page.len();
     let next = page.last().filter(|_| more).map(|call| Cursor::Call(call.id));
-    Ok(envelope::page(page.iter().map(Call::of).collect(), page_size, next))
+    Ok(envelope::page(page.iter().map(|call| Call::of(&api, call)).collect(), page_size, next))
 }
 
 /// One more than a page is asked for, which tells whether there is a next.

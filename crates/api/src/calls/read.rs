@@ -30,7 +30,7 @@ pub(crate) async fn read(
     CallSid(id): CallSid,
 ) -> Result<Response<Body>, Problem> {
     let call = api.node.store().call(&tenant.sid, id).await?.ok_or(Kind::NoSuchCall)?;
-    Ok(envelope::ok_at(call.version, envelope::body(Call::of(&call), Detail::default())))
+    Ok(envelope::ok_at(call.version, envelope::body(Call::of(&api, &call), Detail::default())))
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub(crate) async fn list(
     let page = found.get(..page_size).unwrap_or(&found);
     let goes_on = order == Order::Oldest || found.len() > page.len();
     let next = page.last().filter(|_| goes_on).map(|event| Cursor::Event(event.id));
-    Ok(envelope::page(page.iter().map(WireEvent::of).collect(), page_size, next))
+    Ok(envelope::page(page.iter().map(|event| WireEvent::of(&api, event)).collect(), page_size, next))
 }
 
 /// One more than a page is asked for, which tells whether there is a next.

@@ -30,7 +30,7 @@ pub(crate) async fn read(
     OfEvent(id): OfEvent,
 ) -> Result<Response<Body>, Problem> {
     let event = api.node.store().event(&tenant.sid, id).await?.ok_or(Kind::NoSuchEvent)?;
-    Ok(envelope::ok(envelope::body(WireEvent::of(&event), Detail::default())))
+    Ok(envelope::ok(envelope::body(WireEvent::of(&api, &event), Detail::default())))
 }
 
 #[cfg(test)]
