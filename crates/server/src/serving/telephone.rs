@@ -61,6 +61,7 @@ impl Telephone {
             public: config.sip.public.values().to_vec(),
             calls: config.sip.calls.get(),
             retry_after: RETRY_AFTER,
+            ..sip::Settings::default()
         };
         let directory = at.node.directory();
         let trunks = Trunks { written: config.trunks.clone() };
