@@ -61,19 +61,20 @@ impl From<Fault> for SchemaError {
     }
 }
 
+/// The table of the steps, with a row 0 that is no step: whoever takes steps locks it. Both are made in one
+/// transaction, so that nobody sees the table without the row.
 const TABLE: &str = "
+    begin;
     create table if not exists migration (
         number bigint not null primary key,
         name text not null,
         sha256 text not null,
         needs bigint not null
-    )";
-
-/// Row 0 is no step: whoever takes steps locks it.
-const LOCK_ROW: &str = "
+    );
     insert into migration (number, name, sha256, needs)
     values (0, 'lock', '', 0)
-    on conflict (number) do nothing";
+    on conflict (number) do nothing;
+    commit";
 
 const LOCK: &str = "
     begin;
@@ -134,14 +135,14 @@ pub(super) async fn migrate(session: &Session) -> Result<Vec<&'static str>, Sche
     Ok(taken)
 }
 
-/// Two that make the table at once may be in each other's way: the second finds it made.
+/// Two that make the table at once are in each other's way: the second finds it made.
 async fn make_table(session: &Session) -> Result<(), Fault> {
-    if let Err(fault) = session.run(TABLE).await
-        && session.query(&HAS_TABLE, &[]).await?.is_empty()
-    {
-        return Err(fault);
+    let Err(fault) = session.run(TABLE).await else { return Ok(()) };
+    session.run(sql::ROLLBACK).await?;
+    match session.query(&HAS_TABLE, &[]).await?.is_empty() {
+        true => Err(fault),
+        false => Ok(()),
     }
-    session.run(LOCK_ROW).await
 }
 
 /// Another node may have taken the step while this one waited for the lock.
