@@ -128,9 +128,9 @@ async fn every_torture_from_a_trunk_is_answered_as_the_table_says_or_met_with_si
     trunk.set("sources", &source.ip().to_string()).unwrap();
     let settings = Settings {
         listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
-        public: Vec::new(),
         calls: 1_000,
         retry_after: 5,
+        ..Settings::default()
     };
     let randomness: Randomness = Arc::new(|| Box::new(rand::make_rng::<rand::rngs::StdRng>()));
     let (sip, mut invitations) = sip::start(settings, vec![trunk], randomness).await.unwrap();
