@@ -7,6 +7,7 @@ mod ceilings;
 mod figures;
 mod load;
 mod markets;
+mod media;
 mod postgres;
 mod requests;
 mod ringing;
@@ -53,9 +54,11 @@ async fn main() -> anyhow::Result<()> {
         Some("steady") => signalling::steady().await,
         Some("ringing") => ringing::ringing().await,
         Some("webhooks") => webhooks::webhooks().await,
+        Some("media") => media(arguments[1..].to_vec()).await,
         Some(other) => {
             bail!(
-                "'{other}' is none of http, calls, growth, postgres, markets, signalling, steady, ringing, webhooks"
+                "'{other}' is none of http, calls, growth, postgres, markets, signalling, steady, ringing, webhooks, \
+                 media"
             )
         }
         None => {
@@ -67,9 +70,15 @@ async fn main() -> anyhow::Result<()> {
             signalling::signalling(ROUNDS).await?;
             signalling::steady().await?;
             ringing::ringing().await?;
-            webhooks::webhooks().await
+            webhooks::webhooks().await?;
+            media(Vec::new()).await
         }
     }
+}
+
+/// Sound, by threads of its own: `media CALLS RECORDED`.
+async fn media(arguments: Vec<String>) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(move || media::media(&arguments)).await?
 }
 
 /// The rounds that the second argument asks for.
