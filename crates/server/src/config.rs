@@ -19,8 +19,7 @@ use callveil_domain::trunk::Trunk;
 use callveil_webhooks::guard::Network;
 
 pub use values::{
-    Database, Directory, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Ports, PublicUrl,
-    SoundSources,
+    Database, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Place, Ports, PublicUrl, SoundSources,
 };
 pub use written::{
     Written, WrittenHttp, WrittenLog, WrittenMedia, WrittenMetrics, WrittenSip, WrittenWebhooks,
@@ -81,6 +80,10 @@ pub struct Sip {
     pub public: List<IpAddr>,
     pub calls: NonZeroUsize,
     pub drain_timeout: Duration,
+    pub tls_listen: List<Listen>,
+    pub certificate: Place,
+    pub key: Place,
+    pub authorities: Place,
 }
 
 /// Where webhooks may go.
@@ -103,8 +106,8 @@ pub struct Media {
     pub ports: Ports,
     pub sources: SoundSources,
     pub silence: Duration,
-    pub prompts: Directory,
-    pub recordings: Directory,
+    pub prompts: Place,
+    pub recordings: Place,
     pub recording_retention: Duration,
     pub recording_url: PublicUrl,
     pub recording_link: Duration,
@@ -175,6 +178,10 @@ impl Config {
                 public: last.of("sip.public", |w| w.sip.public.clone()),
                 calls: last.of("sip.calls", |w| w.sip.calls),
                 drain_timeout: last.of("sip.drain_timeout", |w| w.sip.drain_timeout).into(),
+                tls_listen: last.of("sip.tls_listen", |w| w.sip.tls_listen.clone()),
+                certificate: last.of("sip.certificate", |w| w.sip.certificate.clone()),
+                key: last.of("sip.key", |w| w.sip.key.clone()),
+                authorities: last.of("sip.authorities", |w| w.sip.authorities.clone()),
             },
             trunks: layers.iter().flat_map(|l| &l.written.trunk).map(|t| t.trunk().clone()).collect(),
             media: Media {
@@ -302,6 +309,10 @@ mod tests {
                 ("sip.public", "none"),
                 ("sip.calls", "10000"),
                 ("sip.drain_timeout", "10m"),
+                ("sip.tls_listen", "none"),
+                ("sip.certificate", "none"),
+                ("sip.key", "none"),
+                ("sip.authorities", "none"),
                 ("media.engine", "relay"),
                 ("media.rtpengine", "127.0.0.1:2223"),
                 ("media.rtpengine_keys", "127.0.0.1:2225"),

@@ -305,32 +305,32 @@ impl fmt::Display for SoundSources {
     }
 }
 
-/// A directory, or none.
+/// A file or a directory, or none.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Directory(Option<PathBuf>);
+pub struct Place(Option<PathBuf>);
 
-impl Directory {
+impl Place {
     /// Its path.
     pub fn path(&self) -> Option<&Path> {
         self.0.as_deref()
     }
 }
 
-impl FromStr for Directory {
+impl FromStr for Place {
     type Err = BadValue;
 
     /// A path shows itself by its `/`, lest a misspelt `none` become a directory.
-    fn from_str(text: &str) -> Result<Directory, BadValue> {
+    fn from_str(text: &str) -> Result<Place, BadValue> {
         match text {
-            "none" => Ok(Directory(None)),
-            path if path.contains('/') => Ok(Directory(Some(PathBuf::from(path)))),
-            _ => Err(BadValue::new("must be a directory, such as ./sounds, or none")),
+            "none" => Ok(Place(None)),
+            path if path.contains('/') => Ok(Place(Some(PathBuf::from(path)))),
+            _ => Err(BadValue::new("must be a path with a /, such as ./sounds, or none")),
         }
     }
 }
 
-impl fmt::Display for Directory {
+impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(path) => path.display().fmt(f),
@@ -460,7 +460,7 @@ macro_rules! read_as_text {
 
 read_as_text!(
     Database,
-    Directory,
+    Place,
     Listen,
     Length,
     LogFilter,

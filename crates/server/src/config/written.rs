@@ -9,8 +9,8 @@ use callveil_webhooks::guard::Network;
 use serde::Deserialize;
 
 use super::values::{
-    Database, Directory, FileTrunk, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Ports,
-    PublicUrl, SoundSources,
+    Database, FileTrunk, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Place, Ports, PublicUrl,
+    SoundSources,
 };
 
 /// What one layer says.
@@ -49,6 +49,10 @@ pub struct WrittenSip {
     pub public: Option<List<IpAddr>>,
     pub calls: Option<NonZeroUsize>,
     pub drain_timeout: Option<Length>,
+    pub tls_listen: Option<List<Listen>>,
+    pub certificate: Option<Place>,
+    pub key: Option<Place>,
+    pub authorities: Option<Place>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -62,8 +66,8 @@ pub struct WrittenMedia {
     pub ports: Option<Ports>,
     pub sources: Option<SoundSources>,
     pub silence: Option<Length>,
-    pub prompts: Option<Directory>,
-    pub recordings: Option<Directory>,
+    pub prompts: Option<Place>,
+    pub recordings: Option<Place>,
     pub recording_retention: Option<Length>,
     pub recording_url: Option<PublicUrl>,
     pub recording_link: Option<Length>,
@@ -113,6 +117,10 @@ impl Written {
                 public: read.value("CALLVEIL_SIP_PUBLIC")?,
                 calls: read.value("CALLVEIL_SIP_CALLS")?,
                 drain_timeout: read.value("CALLVEIL_SIP_DRAIN_TIMEOUT")?,
+                tls_listen: read.value("CALLVEIL_SIP_TLS_LISTEN")?,
+                certificate: read.value("CALLVEIL_SIP_CERTIFICATE")?,
+                key: read.value("CALLVEIL_SIP_KEY")?,
+                authorities: read.value("CALLVEIL_SIP_AUTHORITIES")?,
             },
             trunk: Vec::new(),
             media: WrittenMedia {

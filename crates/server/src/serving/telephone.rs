@@ -1,5 +1,6 @@
 //! The telephone side of a server: SIP, sound, and the switchboard between them.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +62,9 @@ impl Telephone {
             public: config.sip.public.values().to_vec(),
             calls: config.sip.calls.get(),
             retry_after: RETRY_AFTER,
-            ..sip::Settings::default()
+            tls_listen: config.sip.tls_listen.values().iter().map(|l| Listen::address(*l)).collect(),
+            identity: identity(config)?,
+            authorities: config.sip.authorities.path().map(read).transpose()?,
         };
         let directory = at.node.directory();
         let trunks = Trunks { written: config.trunks.clone() };
@@ -116,6 +119,23 @@ impl Telephone {
         }
         line.sip.stop();
     }
+}
+
+/// Who we are by TLS.
+fn identity(config: &Config) -> Result<Option<sip::Identity>, CommandError> {
+    match (config.sip.certificate.path(), config.sip.key.path()) {
+        (Some(certificate), Some(key)) => {
+            Ok(Some(sip::Identity { certificate: read(certificate)?, key: read(key)? }))
+        }
+        (None, None) => Ok(None),
+        (Some(_), None) | (None, Some(_)) => {
+            Err(CommandError::new("listening for calls", "sip.certificate and sip.key go together"))
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+    fs::read(path).map_err(|e| CommandError::new(format!("reading {}", path.display()), e))
 }
 
 /// After how many seconds a carrier that is told 503 may come again.
