@@ -58,7 +58,10 @@ impl Checkpointer {
             }
         })?;
         let phase = Phase::Waiting { since: 0 };
-        Ok(Checkpointer { begin: Some(begin), done, thread: Some(thread), phase, readers })
+        let mut started = Checkpointer { begin: Some(begin), done, thread: Some(thread), phase, readers };
+        // Whoever was killed has left a log, which would grow from one kill to the next.
+        started.phase = started.pass(0, 1);
+        Ok(started)
     }
 
     /// Does what is due, between two batches of the writer.
