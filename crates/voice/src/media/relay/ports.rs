@@ -5,23 +5,20 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
-use tokio::time::Instant;
 
 use callveil_domain::Chance;
 
 use crate::media::room::{Channel, Here};
 
-/// How long a port rests, lest the next call hear what still comes for the last one.
-const REST: Duration = Duration::from_secs(30);
 /// Ports that somebody else holds are passed over, as many at once at most.
 const MOST_TAKEN: usize = 64;
 
-/// Free even ports in the order in which they are lent, each with the moment when its rest ends.
-type Queue = VecDeque<(u16, Option<Instant>)>;
+/// Free even ports in the order in which they are lent. One that is given back is lent last, so that it rests for as
+/// long as the others suffice, lest the next call hear what still comes for the last one.
+type Queue = VecDeque<u16>;
 
 /// The ports that may be used.
 #[derive(Debug)]
@@ -54,7 +51,7 @@ impl Pool {
             let mut even: Vec<(u64, u16)> =
                 range.filter(|port| port % 2 == 0).map(|port| (rng.next_u64(), port)).collect();
             even.sort_unstable();
-            Mutex::new(Queue::from_iter(even.into_iter().map(|(_, port)| (port, None))))
+            Mutex::new(even.into_iter().map(|(_, port)| port).collect())
         });
         Pool { free: shuffled }
     }
@@ -65,7 +62,7 @@ impl Pool {
             let (port, lease) = match &self.free {
                 None => (0, None),
                 Some(free) => {
-                    let port = self.lend(&mut lock(free)).ok_or(io::ErrorKind::AddrNotAvailable)?;
+                    let port = lock(free).pop_front().ok_or(io::ErrorKind::AddrNotAvailable)?;
                     (port, Some(Lease { port, pool: self.clone() }))
                 }
             };
@@ -77,21 +74,12 @@ impl Pool {
         }
         Err(io::ErrorKind::AddrInUse.into())
     }
-
-    fn lend(&self, free: &mut Queue) -> Option<u16> {
-        let (port, rests_until) = *free.front()?;
-        if rests_until.is_some_and(|until| until > Instant::now()) {
-            return None;
-        }
-        free.pop_front();
-        Some(port)
-    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(free) = &self.pool.free {
-            lock(free).push_back((self.port, Some(Instant::now() + REST)));
+            lock(free).push_back(self.port);
         }
     }
 }

@@ -113,7 +113,7 @@ async fn a_session_that_is_dropped_gives_back_its_ports() {
 }
 
 #[tokio::test]
-async fn a_range_of_ports_runs_out_and_is_refused() {
+async fn a_range_of_ports_runs_out_and_one_that_is_given_back_is_lent_again() {
     // A range in which somebody listens already holds nothing to lend: another is tried.
     for low in (20_000..30_000).step_by(500) {
         let address = Address::plain(Ipv4Addr::new(127, 0, 13, 2).into());
@@ -125,6 +125,9 @@ async fn a_range_of_ports_runs_out_and_is_refused() {
 
         assert_eq!(Sdp::parse(&offer).unwrap().media[0].at.port(), low);
         assert_eq!(second, Err(MediaError::Exhausted));
+        session.drop_leg(CALLED).await;
+        let third = session.offer(LegNumber(2), false).await.unwrap();
+        assert_eq!(Sdp::parse(&third).unwrap().media[0].at.port(), low);
         return;
     }
     panic!("no range is free");
