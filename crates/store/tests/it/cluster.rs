@@ -73,6 +73,7 @@ impl Run {
 fn watch(run: &Run, directory: &Path) {
     const WATCHDOG: &str = r#"
         while [ "$(sed 's/.*)//' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f21)" = "$2" ]; do sleep 1; done
+        kill "$(cat "$3/pooler/pid")"
         kill -QUIT "$(head -n 1 "$3/cluster/data/postmaster.pid")"
         sleep 1
         rm -rf "$3""#;
@@ -199,6 +200,11 @@ impl Cluster {
         format!("postgres://callveil@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// A place for what belongs to this cluster.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.directory.with_file_name(name)
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
@@ -221,9 +227,13 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A program of PostgreSQL's. It refuses to run as root, so root runs it as the user of the Debian package.
-fn postgres(program: &str) -> Command {
-    let path = programs().join(program);
+/// A program of PostgreSQL's.
+pub fn postgres(program: &str) -> Command {
+    unprivileged(&programs().join(program))
+}
+
+/// A program that refuses to run as root, so root runs it as the user of PostgreSQL's Debian package.
+pub fn unprivileged(path: &Path) -> Command {
     let mut command = match is_root() {
         true => {
             let mut command = Command::new("runuser");
@@ -249,7 +259,8 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-fn give_to_postgres(directory: &Path) {
+/// Makes a directory that of the user who runs those programs.
+pub fn give_to_postgres(directory: &Path) {
     if is_root() {
         succeed(Command::new("chown").arg("postgres:").arg(directory));
         // The way there must be open to that user too.
@@ -262,7 +273,8 @@ fn give_to_postgres(directory: &Path) {
     }
 }
 
-fn succeed(command: &mut Command) -> Output {
+/// Runs a command to its good end.
+pub fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|e: io::Error| panic!("{command:?}: {e}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     output

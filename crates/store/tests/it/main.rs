@@ -15,6 +15,7 @@ mod failover;
 mod files;
 mod law;
 mod migrations;
+mod pooler;
 mod queue;
 mod races;
 mod world;

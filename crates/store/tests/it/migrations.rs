@@ -7,6 +7,8 @@ use callveil_store::postgres::{self, Url};
 use callveil_store::sqlite::{Mode, OpenError, SqliteStore};
 use rusqlite::Connection;
 
+use crate::cluster::Cluster;
+use crate::pooler::Pooler;
 use crate::world::{Place, acme, allocation, create, furnish, open_postgres, shared_cluster, vn};
 
 fn change(path: &Path, sql: &str) {
@@ -98,12 +100,22 @@ async fn a_node_of_the_release_before_works_on_a_postgres_whose_next_step_only_a
 async fn nodes_that_start_at_once_make_a_postgres_together() {
     let cluster = shared_cluster();
     let database = format!("empty_{}", std::process::id());
-    cluster.create_database(&database, None);
-    let url: Url = cluster.url(&database).parse().unwrap();
+    make_together(&cluster, &database, &cluster.url(&database)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_do_nodes_behind_a_pooler() {
+    let cluster = shared_cluster();
+    let database = format!("empty_pooled_{}", std::process::id());
+    make_together(&cluster, &database, &Pooler::shared(&cluster).url(&database)).await;
+}
+
+async fn make_together(cluster: &Cluster, database: &str, url: &str) {
+    cluster.create_database(database, None);
 
     let nodes: Vec<_> = (0..4)
         .map(|_| {
-            let url = url.clone();
+            let url: Url = url.parse().unwrap();
             tokio::spawn(async move { postgres::migrate(&url).await.unwrap().len() })
         })
         .collect();
@@ -112,7 +124,7 @@ async fn nodes_that_start_at_once_make_a_postgres_together() {
         taken += node.await.unwrap();
     }
 
-    let steps = cluster.run(&database, "select count(*) from migration where number > 0");
+    let steps = cluster.run(database, "select count(*) from migration where number > 0");
     assert_eq!(taken.to_string(), steps, "each step is taken once");
-    furnish(&open_postgres(&cluster.url(&database)).await, 3).await;
+    furnish(&open_postgres(url).await, 3).await;
 }

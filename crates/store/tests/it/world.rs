@@ -25,6 +25,7 @@ use rand::rngs::StdRng;
 use tempfile::TempDir;
 
 use crate::cluster::{self, Cluster};
+use crate::pooler::Pooler;
 
 /// A store in which the tenant `acme` has the virtual numbers 1 to 9, and the tenant `other` none.
 pub struct World {
@@ -51,18 +52,27 @@ pub async fn sqlite() -> World {
 
 /// The contract on PostgreSQL.
 pub async fn postgres() -> World {
-    postgres_at("").await.0
+    postgres_here().await.0
 }
 
 /// The contract on PostgreSQL, behind a pooler that gives each transaction another session.
 pub async fn pooled_postgres() -> World {
-    postgres_at("?pgbouncer=true").await.0
+    pooled_postgres_here().await.0
 }
 
 /// The contract on PostgreSQL, and where that is.
-pub async fn postgres_at(parameters: &str) -> (World, String) {
+pub async fn postgres_here() -> (World, String) {
     let cluster = shared_cluster();
-    let url = format!("{}{parameters}", cluster.url(&cluster.fresh_database()));
+    postgres_at(cluster.url(&cluster.fresh_database())).await
+}
+
+/// The contract on PostgreSQL behind a pooler, and where that is.
+pub async fn pooled_postgres_here() -> (World, String) {
+    let cluster = shared_cluster();
+    postgres_at(Pooler::shared(&cluster).url(&cluster.fresh_database())).await
+}
+
+async fn postgres_at(url: String) -> (World, String) {
     let world = World { store: Arc::new(open_postgres(&url).await), has_own_clock: true, _files: None };
     furnish(world.store.as_ref(), 9).await;
     (world, url)
