@@ -6,7 +6,8 @@
 //!
 //! - nothing of a peer's message is passed on: [`reading`] takes from it what [`crate::leg`] can say, and
 //!   [`outgoing`] lets no header field out that is not ours;
-//! - the library's own log, which holds whole messages, is for nobody: `rsipstack` is silenced where logging is set up;
+//! - the library's own log, which holds whole messages, is for nobody: `rsipstack` is silenced where logging is set up, and
+//!   [`trace`] tells the messages, masked, to whoever asks for them by name;
 //! - dialogues are counted ([`Sip::counts`]), and none stays when its leg has ended.
 
 mod datagrams;
@@ -23,6 +24,7 @@ mod session;
 mod stack;
 mod standing;
 mod tls;
+pub mod trace;
 mod trunks;
 
 use std::net::{IpAddr, SocketAddr};

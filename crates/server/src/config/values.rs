@@ -373,6 +373,11 @@ impl LogFilter {
     pub fn targets(&self) -> Targets {
         self.0.parse().expect("law: the text was read when it was written")
     }
+
+    /// Does it name this part itself, and not only all parts, or those whose names begin like it?
+    pub fn names(&self, part: &str) -> bool {
+        self.0.split(',').any(|said| said.split_once('=').is_some_and(|(name, _)| name == part))
+    }
 }
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

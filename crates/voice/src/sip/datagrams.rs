@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::gate::{self, Fault};
+use super::trace::{self, Way};
 use super::trunks::Trunks;
 
 /// Messages of one source in a second; more are dropped before they are looked at, and come again.
@@ -128,6 +129,7 @@ impl Datagrams for Gated {
                 continue;
             }
             let message = &buffer[..length];
+            trace_datagram(Way::Received, source, message);
             // A keep-alive (RFC 5626 4.4.1), which the library answers.
             if message == b"\r\n\r\n" {
                 return Ok((length, source));
@@ -143,6 +145,7 @@ impl Datagrams for Gated {
                     if self.may_answer(source.ip())
                         && let Some(answer) = gate::answer(message, status)
                     {
+                        trace_datagram(Way::Sent, source, &answer);
                         self.socket.send_to(&answer, source).await?;
                     }
                 }
@@ -152,11 +155,18 @@ impl Datagrams for Gated {
 
     async fn send_to(&self, message: &[u8], address: SocketAddr) -> rsipstack::Result<usize> {
         self.has_sent_to(address.ip(), Instant::now());
+        trace_datagram(Way::Sent, address, message);
         Ok(self.socket.send_to(message, address).await?)
     }
 
     fn local_addr(&self) -> rsipstack::Result<SocketAddr> {
         Ok(self.socket.local_addr()?)
+    }
+}
+
+fn trace_datagram(way: Way, peer: SocketAddr, message: &[u8]) {
+    if trace::is_wanted() {
+        trace::tell(way, &peer, &"UDP", message);
     }
 }
 
@@ -175,8 +185,12 @@ impl TransportEventInspector for Inspector {
                 Some(event)
             }
             // A stream is cut into messages by the library: they are judged here.
-            TransportEvent::Incoming(message, _, _) => {
-                gate::judge(&message.to_bytes()).is_ok().then_some(event)
+            TransportEvent::Incoming(message, connection, source) => {
+                let message = message.to_bytes();
+                if trace::is_wanted() {
+                    trace::tell(Way::Received, &source.addr, &connection.transport(), &message);
+                }
+                gate::judge(&message).is_ok().then_some(event)
             }
             TransportEvent::New(_) | TransportEvent::Closed(_) => Some(event),
         }

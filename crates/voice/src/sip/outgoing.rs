@@ -11,6 +11,7 @@ use rsipstack::transaction::endpoint::MessageInspector;
 use rsipstack::transport::SipAddr;
 
 use super::dialogs::Dialogs;
+use super::trace;
 
 /// The methods that we answer.
 pub(super) const ALLOWED: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, INFO, OPTIONS, PRACK";
@@ -25,7 +26,7 @@ pub(super) struct Inspector {
 }
 
 impl MessageInspector for Inspector {
-    fn before_send(&self, mut message: SipMessage, _: Option<&SipAddr>) -> SipMessage {
+    fn before_send(&self, mut message: SipMessage, towards: Option<&SipAddr>) -> SipMessage {
         message.headers_mut().retain(may_pass);
         message.headers_mut().iter_mut().for_each(|header| rename(header, "SHA256", "SHA-256"));
         if let SipMessage::Request(request) = &mut message
@@ -33,6 +34,9 @@ impl MessageInspector for Inspector {
             && let Some(reason) = self.farewells.of(request)
         {
             request.headers.push(Header::Reason(reason.into()));
+        }
+        if trace::is_wanted() {
+            trace::tell_streamed(&message, towards);
         }
         message
     }

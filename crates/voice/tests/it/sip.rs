@@ -1,5 +1,7 @@
 //! SIP against SIPp, in both directions.
 
+use std::cell::RefCell;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +14,12 @@ use callveil_domain::tenant::Sid;
 use callveil_domain::trunk::{Trunk, TrunkName};
 use callveil_voice::leg::{Cause, Dial, EndedBy, Event, Invitation, Leg, Order, Port, Refusal};
 use callveil_voice::sip::Identity;
-use callveil_voice::sip::{self, Settings, Silence, Sip};
+use callveil_voice::sip::{self, Settings, Silence, Sip, trace};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::sipp::{LONGEST, Sipp, until};
 
@@ -183,6 +188,74 @@ async fn an_invite_is_made_of_our_words_alone() {
     assert_eq!(line("Max-Forwards: "), "Max-Forwards: 69");
     for absent in ["User-Agent", "Route:", "rsipstack", "restsend"] {
         assert!(!invite.contains(absent), "{absent}: {invite}");
+    }
+}
+
+#[tokio::test]
+async fn the_messages_of_a_call_are_told_of_both_legs_without_a_number() {
+    // For the whole process: other tests' threads would switch a line off that only this one listens to.
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(|| Log);
+    let traced = Targets::new().with_target(trace::TARGET, LevelFilter::DEBUG);
+    tracing_subscriber::registry().with(traced).with(lines).init();
+    let (telephone_sipp, address) = Sipp::answers("callee.xml", 1, &["-t", "t1"]).await;
+    let mut world = World::with(vec![to(address, "tcp")]).await;
+    let caller_sipp = Sipp::calls("caller.xml", world.address(), 1, &[]);
+
+    let caller = tokio::spawn(answer(world.invited().await));
+    let mut leg = world.sip.dial(telephone()).await;
+    while !matches!(next(&mut leg).await, Event::Answered(_)) {}
+    leg.orders.send(Order::Hangup(Cause::NORMAL)).await.unwrap();
+    telephone_sipp.succeeds().await;
+    caller_sipp.succeeds().await;
+    caller.await.unwrap();
+    world.is_left_empty().await;
+
+    let told: Vec<serde_json::Value> =
+        Log::take().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let is_told = |direction: &str, transport: &str, begins: &str| {
+        told.iter().any(|line| {
+            let text = line["message"].as_str().unwrap_or_default().lines().nth(1).unwrap_or_default();
+            line["direction"] == direction
+                && line["transport"] == transport
+                && text.trim().starts_with(begins)
+        })
+    };
+    for (direction, other) in [("received", "sent"), ("sent", "received")] {
+        let transport = if direction == "received" { "UDP" } else { "TCP" };
+        assert!(is_told(direction, transport, "INVITE sip:+"), "{direction}: {told:#?}");
+        assert!(is_told(other, transport, "SIP/2.0 200"), "{other}: {told:#?}");
+        assert!(is_told(direction, transport, "ACK sip:"), "{direction}: {told:#?}");
+        assert!(is_told(direction, transport, "BYE sip:"), "{direction}: {told:#?}");
+    }
+    let legs: std::collections::HashSet<_> = told.iter().map(|line| line["call"].to_string()).collect();
+    assert!(legs.len() >= 2, "{told:#?}");
+    let all = serde_json::to_string(&told).unwrap();
+    assert!(all.contains("+1******02") && all.contains("+1******01"), "{all}");
+    for number in ["2025550101", "2025550102", "8000000001"] {
+        assert!(!all.contains(number), "{all}");
+    }
+}
+
+thread_local! {
+    static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What was logged on this thread.
+struct Log;
+
+impl Log {
+    fn take() -> String {
+        String::from_utf8(LOGGED.take()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOGGED.with_borrow_mut(|logged| logged.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
