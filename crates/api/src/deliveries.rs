@@ -125,8 +125,7 @@ pub(crate) async fn list(
     let page_size = wanted.limit - 1;
     let found = api.node.store().deliveries(&tenant.sid, wanted).await?;
 
-    let page = found.get(..page_size).unwrap_or(&found);
-    let more = found.len() > page.len();
+    let (page, more) = envelope::cut(&found, page_size);
     let place = |delivery: &Delivery| Cursor::Delivery(delivery.key.event, delivery.key.endpoint.clone());
     let next = page.last().filter(|_| more).map(place);
     Ok(envelope::page(page.iter().map(WireDelivery::of).collect(), page_size, next))

@@ -237,6 +237,12 @@ pub(crate) fn list<T: Serialize>(data: T, metadata: Metadata) -> Vec<u8> {
     })
 }
 
+/// Cuts a page out of what was found when one more than its size was asked for, and says whether there is a next.
+pub(crate) fn cut<T>(found: &[T], page_size: usize) -> (&[T], bool) {
+    let page = found.get(..page_size).unwrap_or(found);
+    (page, found.len() > page.len())
+}
+
 /// The answer that is a page of a list.
 pub(crate) fn page<T: Serialize>(data: Vec<T>, page_size: usize, next: Option<Cursor>) -> Response<Body> {
     let next_cursor = next.map(|cursor| cursor.to_string());

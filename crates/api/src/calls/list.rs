@@ -66,8 +66,7 @@ pub(crate) async fn list(
     let page_size = wanted.limit - 1;
     let found = api.node.store().calls(&tenant.sid, wanted).await?;
 
-    let page = found.get(..page_size).unwrap_or(&found);
-    let more = found.len() > page.len();
+    let (page, more) = envelope::cut(&found, page_size);
     let next = page.last().filter(|_| more).map(|call| Cursor::Call(call.id));
     Ok(envelope::page(page.iter().map(|call| Call::of(&api, call)).collect(), page_size, next))
 }

@@ -69,9 +69,8 @@ pub(crate) async fn list(
     let (page_size, order) = (wanted.limit - 1, wanted.order);
     let found = api.node.store().events(&tenant.sid, wanted).await?;
 
-    let page = found.get(..page_size).unwrap_or(&found);
-    let goes_on = order == Order::Oldest || found.len() > page.len();
-    let next = page.last().filter(|_| goes_on).map(|event| Cursor::Event(event.id));
+    let (page, more) = envelope::cut(&found, page_size);
+    let next = page.last().filter(|_| more || order == Order::Oldest).map(|event| Cursor::Event(event.id));
     Ok(envelope::page(page.iter().map(|event| WireEvent::of(&api, event)).collect(), page_size, next))
 }
 
