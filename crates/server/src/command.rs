@@ -6,6 +6,7 @@ pub mod call;
 pub mod check;
 pub mod completions;
 pub mod config;
+pub mod copy;
 pub mod doctor;
 pub mod endpoint;
 pub mod event;
@@ -114,6 +115,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
+    Copy(copy::Copy),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     #[command(subcommand)]
@@ -150,6 +152,7 @@ impl CommandLine {
             Command::Backup(backup) => backup.run(&options, out),
             Command::Restore(restore) => restore.run(&options, out),
             Command::Check(check) => check.run(&options, out),
+            Command::Copy(copy) => copy.run(out),
             Command::Doctor(doctor) => doctor.run(&options, out),
             Command::Migrate(migrate) => migrate.run(&options, out),
             Command::Config(config) => config.run(&options, out),

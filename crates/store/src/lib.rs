@@ -4,6 +4,7 @@
 //! applies all of it or says which of its conditions did not hold. Every store passes the suite in `tests/it`: the one
 //! of a single node on SQLite, and the one of many nodes on PostgreSQL.
 
+pub mod copy;
 mod document;
 mod encoding;
 pub mod postgres;

@@ -50,6 +50,8 @@ use callveil_domain::store::{
 use callveil_domain::tenant::{Directory, Sid};
 use callveil_domain::time::Timestamp;
 use tokio::sync::Mutex;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
 
 pub use connect::{BadUrl, Url};
 pub use examine::{Examination, examine};
@@ -57,9 +59,37 @@ pub use migrate::SchemaError;
 
 use reader::Reader;
 use rows::Cells;
+use session::{Session, Value};
 use statements as sql;
 use tidy::Position;
 use writer::Writers;
+
+/// What the driver's failure is to the contract.
+pub(crate) fn told(error: tokio_postgres::Error) -> StoreError {
+    fault::Fault::from(error).into()
+}
+
+/// A database of ours for statements that are made up as they go: only what copies everything has such.
+pub(crate) struct Raw(Session);
+
+impl Raw {
+    /// A connection to a database of which all steps have been taken.
+    pub(crate) async fn open(url: &Url) -> Result<Raw, OpenError> {
+        let reader = Reader::new(url.pool()?, url.preparing());
+        Ok(Raw(reader.session().await.map_err(SchemaError::from)?))
+    }
+
+    /// The rows of a statement.
+    pub(crate) async fn query(
+        &self,
+        text: &str,
+        values: &[(Box<dyn ToSql + Sync + Send>, Type)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let values: Vec<(Value<'_>, Type)> =
+            values.iter().map(|(value, of)| (&**value as Value<'_>, of.clone())).collect();
+        Ok(self.0.query_once(text, &values).await?)
+    }
+}
 
 /// The contract, kept in one PostgreSQL.
 pub struct PostgresStore {

@@ -50,9 +50,19 @@ pub use open::{Mode, OpenError};
 use checkpoint::Checkpointer;
 use directory::Held;
 use facts::Leased;
-use open::Lock;
+use open::{Lock, SMALL_CACHE_KIB};
 use readers::{Commits, Pool, SlowReader};
 use writer::{Beat, Wanted, Writer};
+
+/// A connection of its own to a database that is there.
+pub(crate) fn connection(path: &Path) -> Result<rusqlite::Connection, OpenError> {
+    open::connect(path, SMALL_CACHE_KIB).map_err(|e| OpenError::sqlite(path, e))
+}
+
+/// What the engine's failure is to the contract.
+pub(crate) fn told(error: rusqlite::Error) -> StoreError {
+    fault::Fault::from(error).into()
+}
 
 /// The contract, kept in one SQLite file.
 ///

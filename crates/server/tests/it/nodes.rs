@@ -119,6 +119,28 @@ fn requests_wait_for_a_database_that_comes_back_and_are_told_to_come_again_when_
     assert!(server.stop().success());
 }
 
+#[test]
+fn an_installation_moves_from_one_machine_to_a_postgres() {
+    let (small, database) = (World::new(), fresh_database());
+    let tenant = small.tenant("acme", 5);
+    let server = small.serve();
+    let made = tenant.client(&server).post("", &order("one", 1, 2)).data();
+    let file = format!("sqlite:{}", small.path("callveil.db").display());
+    let copy = ["copy", "--from", &file, "--to", &database];
+    let refused = small.run(&copy);
+    assert!(!refused.status.success() && refused.stderr.contains("another server uses"), "{refused:?}");
+    assert!(server.stop().success());
+
+    let copied = small.json(&copy);
+
+    assert!(copied["rows"].as_u64().unwrap() > 10, "{copied}");
+    let world = World::on(&database);
+    let server = world.serve();
+    let path = format!("/{}", made["greenvn_id"].as_str().unwrap());
+    assert_eq!(tenant.client(&server).get(&path).data(), made);
+    assert_eq!(world.json(&["verify"])["findings"], json!([]));
+}
+
 /// How many clients ask at a time, and how often each.
 const CLIENTS: usize = 16;
 const ASKS: usize = 40;

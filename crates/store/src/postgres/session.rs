@@ -54,6 +54,15 @@ impl Session {
         })
     }
 
+    /// Runs a statement that is used once, and answers with its rows.
+    pub(super) async fn query_once(
+        &self,
+        text: &str,
+        values: &[(Value<'_>, Type)],
+    ) -> Result<Vec<Row>, Fault> {
+        Ok(self.client.query_typed(text, values).await?)
+    }
+
     /// Runs statements that take nothing and answer nothing.
     pub(super) async fn run(&self, sql: &str) -> Result<(), Fault> {
         Ok(self.client.batch_execute(sql).await?)

@@ -213,7 +213,7 @@ pub(super) fn private() -> OpenOptions {
 /// among them.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
 const READERS_CACHE_KIB: i64 = 64 * 1024;
-const SMALL_CACHE_KIB: i64 = 2 * 1024;
+pub(super) const SMALL_CACHE_KIB: i64 = 2 * 1024;
 
 /// How long one program waits for the other's transaction.
 const WAIT_FOR_WRITER: Duration = Duration::from_secs(5);

@@ -9,7 +9,7 @@ mod directory;
 mod guards;
 mod happenings;
 mod owing;
-mod receipts;
+pub mod receipts;
 mod tidying;
 mod whole_changes;
 

@@ -9,6 +9,7 @@ mod altered;
 mod backup;
 mod cluster;
 mod contract;
+mod copy;
 mod crash;
 mod disk;
 mod failover;

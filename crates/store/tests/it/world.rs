@@ -105,6 +105,11 @@ pub async fn furnish(store: &dyn Store, virtual_numbers: u64) {
 }
 
 impl World {
+    /// A world of what is in a store already.
+    pub fn of(store: Arc<dyn Store>) -> World {
+        World { store, has_own_clock: false, _files: None }
+    }
+
     /// Applies a change that must fit.
     pub async fn applied(&self, change: Change) {
         assert_eq!(self.store.apply(change).await.unwrap(), Outcome::Applied);
