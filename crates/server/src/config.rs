@@ -19,7 +19,8 @@ use callveil_domain::trunk::Trunk;
 use callveil_webhooks::guard::Network;
 
 pub use values::{
-    Database, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Place, Ports, PublicUrl, SoundSources,
+    Database, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Pause, Place, Ports, PublicUrl,
+    SoundSources,
 };
 pub use written::{
     Written, WrittenHttp, WrittenLog, WrittenMedia, WrittenMetrics, WrittenSip, WrittenWebhooks,
@@ -70,6 +71,7 @@ pub struct Http {
     pub body_limit: NonZeroUsize,
     pub header_timeout: Duration,
     pub request_timeout: Duration,
+    pub drain_pause: Pause,
     pub drain_timeout: Duration,
 }
 
@@ -171,6 +173,7 @@ impl Config {
                 body_limit: last.of("http.body_limit", |w| w.http.body_limit),
                 header_timeout: last.of("http.header_timeout", |w| w.http.header_timeout).into(),
                 request_timeout: last.of("http.request_timeout", |w| w.http.request_timeout).into(),
+                drain_pause: last.of("http.drain_pause", |w| w.http.drain_pause),
                 drain_timeout: last.of("http.drain_timeout", |w| w.http.drain_timeout).into(),
             },
             sip: Sip {
@@ -304,6 +307,7 @@ mod tests {
                 ("http.body_limit", "65536"),
                 ("http.header_timeout", "5s"),
                 ("http.request_timeout", "30s"),
+                ("http.drain_pause", "none"),
                 ("http.drain_timeout", "30s"),
                 ("sip.listen", "127.0.0.1:5060"),
                 ("sip.public", "none"),

@@ -49,6 +49,8 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Running,
+    /// Whoever sends requests here is to learn that there will soon be nobody.
+    Leaving,
     Draining,
 }
 
@@ -93,19 +95,26 @@ pub async fn serve(
     };
     tracing::info!(signal, "{signal}: finishing the requests in flight, and the calls");
     state.drain();
-    phase.send_replace(Phase::Draining);
     telephone.drain();
+    phase.send_replace(Phase::Leaving);
+    let pause = config.http.drain_pause.length();
+    let at_once = match pause {
+        Some(pause) => timeout(pause, signals.next()).await.is_ok(),
+        None => false,
+    };
+    phase.send_replace(Phase::Draining);
 
     // 4. Until all is finished, the second signal, or the time that was given.
-    let finished = tokio::select! {
-        (answered, hung_up) = async {
-            tokio::join!(
-                timeout(config.http.drain_timeout, &mut answering),
-                timeout(config.sip.drain_timeout, telephone.idle()),
-            )
-        } => answered.is_ok() && hung_up.is_ok(),
-        _ = signals.next() => false,
-    };
+    let finished = !at_once
+        && tokio::select! {
+            (answered, hung_up) = async {
+                tokio::join!(
+                    timeout(config.http.drain_timeout, &mut answering),
+                    timeout(config.sip.drain_timeout, telephone.idle()),
+                )
+            } => answered.is_ok() && hung_up.is_ok(),
+            _ = signals.next() => false,
+        };
     telephone.stop().await;
     if finished {
         // What is owed still is sent after the next start.

@@ -209,6 +209,41 @@ impl From<Length> for Duration {
     }
 }
 
+/// A length of time, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Pause(Option<Length>);
+
+impl Pause {
+    /// How long it is.
+    pub fn length(self) -> Option<Duration> {
+        self.0.map(Duration::from)
+    }
+}
+
+impl FromStr for Pause {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Pause, BadValue> {
+        match text {
+            "none" => Ok(Pause(None)),
+            length => {
+                let length = length.parse().map_err(|why| BadValue(format!("{why}, or none")))?;
+                Ok(Pause(Some(length)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(length) => length.fmt(f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
 /// What carries sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -471,6 +506,7 @@ read_as_text!(
     LogFilter,
     LogFormat,
     MediaEngine,
+    Pause,
     Ports,
     PublicUrl,
     SoundSources

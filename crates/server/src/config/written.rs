@@ -9,8 +9,8 @@ use callveil_webhooks::guard::Network;
 use serde::Deserialize;
 
 use super::values::{
-    Database, FileTrunk, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Place, Ports, PublicUrl,
-    SoundSources,
+    Database, FileTrunk, Length, List, Listen, LogFilter, LogFormat, MediaEngine, Pause, Place, Ports,
+    PublicUrl, SoundSources,
 };
 
 /// What one layer says.
@@ -39,6 +39,7 @@ pub struct WrittenHttp {
     pub body_limit: Option<NonZeroUsize>,
     pub header_timeout: Option<Length>,
     pub request_timeout: Option<Length>,
+    pub drain_pause: Option<Pause>,
     pub drain_timeout: Option<Length>,
 }
 
@@ -110,6 +111,7 @@ impl Written {
                 body_limit: read.value("CALLVEIL_HTTP_BODY_LIMIT")?,
                 header_timeout: read.value("CALLVEIL_HTTP_HEADER_TIMEOUT")?,
                 request_timeout: read.value("CALLVEIL_HTTP_REQUEST_TIMEOUT")?,
+                drain_pause: read.value("CALLVEIL_HTTP_DRAIN_PAUSE")?,
                 drain_timeout: read.value("CALLVEIL_HTTP_DRAIN_TIMEOUT")?,
             },
             sip: WrittenSip {

@@ -1,11 +1,17 @@
 //! Takes connections and speaks HTTP/1.1 on them, within limits.
 
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -24,12 +30,13 @@ pub struct Limits {
 }
 
 /// Serves connections until the phase is [`Phase::Draining`]; then takes no new one and returns when the requests
-/// in flight are answered.
-pub async fn serve(socket: TcpListener, router: Router, limits: Limits, mut phase: watch::Receiver<Phase>) {
+/// in flight are answered. From [`Phase::Leaving`] on, each answer is the last of its connection.
+pub async fn serve(socket: TcpListener, router: Router, limits: Limits, phases: watch::Receiver<Phase>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).keep_alive(true);
     let room = Arc::new(Semaphore::new(limits.connections.get() as usize));
     let open = GracefulShutdown::new();
+    let mut phase = phases.clone();
     let mut draining = std::pin::pin!(async move { phase.wait_for(|p| *p == Phase::Draining).await.is_ok() });
     loop {
         // One too many waits in the system's queue: nothing of it has been read.
@@ -42,6 +49,17 @@ pub async fn serve(socket: TcpListener, router: Router, limits: Limits, mut phas
             _ = &mut draining => break,
         };
         let service = TowerToHyperService::new(router.clone());
+        let phases = phases.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (answer, phases) = (service.call(request), phases.clone());
+            async move {
+                let mut answer = answer.await?;
+                if *phases.borrow() != Phase::Running {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            }
+        });
         let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {

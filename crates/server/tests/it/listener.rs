@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use rustix::process::Signal;
+
 use crate::world::{SOON, Server, World, until};
 
 /// A connection that has said this much.
@@ -65,4 +67,28 @@ fn one_connection_too_many_waits_until_another_is_closed() {
 
     third.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[test]
+fn a_server_that_leaves_says_so_and_goes_on_answering_for_a_while() {
+    let world = World::new()
+        .with_variable("CALLVEIL_HTTP_DRAIN_PAUSE", "1h")
+        .with_variable("CALLVEIL_HTTP_HEADER_TIMEOUT", "1h");
+    let mut server = world.serve();
+    let mut kept = server.stranger();
+    assert_eq!(kept.get("/ready").status, 200);
+
+    server.signal(Signal::TERM);
+    until("the word that it leaves", SOON, || server.stranger().get("/ready").status == 503);
+
+    for client in [&mut kept, &mut server.stranger()] {
+        let answer = client.get("/live");
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{answer:?}");
+    }
+    assert!(server.is_running());
+    server.signal(Signal::TERM);
+    assert!(server.ended().success());
+    // By itself it ends when the while is over.
+    let brief = World::new().with_variable("CALLVEIL_HTTP_DRAIN_PAUSE", "1s");
+    assert!(brief.serve().stop().success());
 }
