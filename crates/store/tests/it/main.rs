@@ -12,6 +12,7 @@ mod contract;
 mod copy;
 mod crash;
 mod disk;
+mod encrypted;
 mod failover;
 mod files;
 mod law;
