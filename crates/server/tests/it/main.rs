@@ -30,6 +30,8 @@ mod listener;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]
+mod nul;
+#[cfg(test)]
 mod phone;
 #[cfg(test)]
 mod records;
