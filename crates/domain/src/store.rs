@@ -671,6 +671,26 @@ pub struct Tidied {
     pub events: u64,
     /// Entries of the audit.
     pub audit: u64,
+    /// Which tables that are walked through came to their end in this step.
+    pub ended: Ended,
+}
+
+impl Tidied {
+    /// Whether there was nothing to throw away.
+    pub fn is_nothing(&self) -> bool {
+        Tidied { ended: Ended::default(), ..*self } == Tidied::default()
+    }
+}
+
+/// Tables of which a step looks at a few rows, old or not, and goes on after them in the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Claims on virtual numbers.
+    pub claims: bool,
+    /// Claims of connection ids.
+    pub connections: bool,
+    /// Allocations.
+    pub allocations: bool,
 }
 
 /// The store could not do what it was asked, for a reason that lies outside the contract. Never carries a number,

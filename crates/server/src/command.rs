@@ -16,6 +16,7 @@ pub mod restore;
 pub mod serve;
 pub mod settings;
 pub mod tenant;
+pub mod tidy;
 pub mod trial_call;
 pub mod trunk;
 pub mod verify;
@@ -112,6 +113,7 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     Verify(verify::Verify),
+    Tidy(tidy::Tidy),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
@@ -148,6 +150,7 @@ impl CommandLine {
             Command::Endpoint(endpoint) => endpoint.run(&options, out),
             Command::Audit(audit) => audit.run(&options, out),
             Command::Webhook(webhook) => webhook.run(&options, out),
+            Command::Tidy(tidy) => tidy.run(&options, out),
             Command::Verify(verify) => verify.run(&options, out),
             Command::Backup(backup) => backup.run(&options, out),
             Command::Restore(restore) => restore.run(&options, out),

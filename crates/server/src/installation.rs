@@ -27,6 +27,8 @@ pub struct Installation {
     pub database: Database,
     /// The database's clock, where it has one that goes before the machine's.
     pub time: Option<DatabaseTime>,
+    /// The database, where it is one that many nodes share.
+    pub postgres: Option<Arc<PostgresStore>>,
 }
 
 /// The clock of a database that many nodes share, and this node's clock, which follows it.
@@ -67,7 +69,7 @@ impl Installation {
     pub async fn open(config: &Config, mode: Mode, missing: Missing) -> Result<Installation, CommandError> {
         let doing = format!("opening the database {}", config.database);
         let store_failed = |e: StoreError| CommandError::store(&doing, &e);
-        let (store, clock, time): (Arc<dyn Store>, Arc<WallClock>, _) = match &config.database {
+        let (store, clock, postgres): (Arc<dyn Store>, Arc<WallClock>, _) = match &config.database {
             Database::Sqlite(path) => {
                 if !path.exists() {
                     match missing {
@@ -83,13 +85,15 @@ impl Installation {
                 let store = Arc::new(open_postgres(url, missing).await?);
                 let latest = store.latest_moment().await.map_err(store_failed)?;
                 let clock = Arc::new(WallClock::starting_at(latest));
-                let time = DatabaseTime { store: Arc::clone(&store), clock: Arc::clone(&clock) };
-                time.follow().await.map_err(store_failed)?;
-                (store, clock, Some(time))
+                (Arc::clone(&store) as Arc<dyn Store>, clock, Some(store))
             }
         };
+        let time = postgres.clone().map(|store| DatabaseTime { store, clock: Arc::clone(&clock) });
+        if let Some(time) = &time {
+            time.follow().await.map_err(store_failed)?;
+        }
         let node = Node::open(store, clock, randomness()).await.map_err(store_failed)?;
-        Ok(Installation { node: Arc::new(node), database: config.database.clone(), time })
+        Ok(Installation { node: Arc::new(node), database: config.database.clone(), time, postgres })
     }
 
     /// The tenant of this name, as it is now.

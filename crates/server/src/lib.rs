@@ -10,6 +10,7 @@ pub mod config;
 pub mod credentials;
 pub mod error;
 pub mod installation;
+pub mod keeping;
 pub mod logging;
 pub mod output;
 pub mod serving;

@@ -21,12 +21,14 @@ mod examine;
 mod facts;
 mod fault;
 mod migrate;
+mod months;
 mod reader;
 mod reads;
 mod rows;
 mod session;
 mod statements;
 mod tidy;
+mod wall;
 mod writer;
 
 use std::time::Duration;
@@ -56,6 +58,7 @@ use tokio_postgres::types::{ToSql, Type};
 pub use connect::{BadUrl, Url};
 pub use examine::{Examination, examine};
 pub use migrate::SchemaError;
+pub use months::Renewed;
 
 use reader::Reader;
 use rows::Cells;
@@ -96,6 +99,7 @@ pub struct PostgresStore {
     reader: Reader,
     writers: Writers,
     tidying: Mutex<Position>,
+    tenant_role: Option<String>,
 }
 
 /// Why a database could not be opened.
@@ -113,7 +117,11 @@ pub enum OpenError {
 pub async fn migrate(url: &Url) -> Result<Vec<&'static str>, OpenError> {
     let reader = Reader::new(url.pool()?, url.preparing());
     let session = reader.session().await.map_err(SchemaError::from)?;
-    Ok(migrate::migrate(&session).await?)
+    let taken = migrate::migrate(&session).await?;
+    if let Some(role) = url.tenant_role() {
+        wall::build(&session, role).await?;
+    }
+    Ok(taken)
 }
 
 impl PostgresStore {
@@ -121,12 +129,30 @@ impl PostgresStore {
     /// writers from those of all others.
     pub async fn open(url: &Url, process: [u8; 16]) -> Result<PostgresStore, OpenError> {
         let pool = url.pool()?;
-        let reader = Reader::new(pool.clone(), url.preparing());
+        let reader = Reader::new(pool.clone(), url.preparing()).behind(url.tenant_role());
         let session = reader.session().await.map_err(SchemaError::from)?;
         migrate::recognise(&session).await?;
+        if let Some(role) = url.tenant_role() {
+            wall::recognise(&session, role).await?;
+        }
         drop(session);
         let writers = Writers::start(&pool, url.preparing(), process);
-        Ok(PostgresStore { reader, writers, tidying: Mutex::default() })
+        let tenant_role = url.tenant_role().map(str::to_owned);
+        Ok(PostgresStore { reader, writers, tidying: Mutex::default(), tenant_role })
+    }
+
+    /// Keeps calls, events and deliveries in a table a month from `now` on. Nodes that want them wait meanwhile: each of
+    /// the tables is read through once.
+    pub async fn divide_by_month(&self, now: Timestamp) -> Result<(), StoreError> {
+        let session = self.reader.session().await?;
+        Ok(months::divide(&session, now, self.tenant_role.as_deref()).await?)
+    }
+
+    /// Makes the months ahead of `now`, and drops those of which `what` keeps nothing. Answers with nothing when tables
+    /// are not divided by month.
+    pub async fn renew_months(&self, now: Timestamp, what: &Tidy) -> Result<Option<Renewed>, StoreError> {
+        let session = self.reader.session().await?;
+        Ok(months::renew(&session, now, what).await?)
     }
 
     /// What the database's clock shows.

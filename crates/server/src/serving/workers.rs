@@ -8,20 +8,23 @@ use callveil_domain::allocation::expire::expire_due;
 use callveil_domain::audit;
 use callveil_domain::live;
 use callveil_domain::node::Node;
-use callveil_domain::store::{StoreError, Tidied, Tidy, TidyTenant};
-use callveil_domain::tenant::Tenant;
-use callveil_domain::time::Timestamp;
+use callveil_domain::store::StoreError;
+use callveil_store::postgres::{PostgresStore, Renewed};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::Config;
 use crate::installation::Installation;
+use crate::keeping::Keep;
 
 /// How often the directory is looked at. Longer makes commands take effect later; each look is one small read.
 const REFRESH: Duration = Duration::from_millis(250);
 
 /// How often ends are written down and old rows are thrown away.
 const UPKEEP: Duration = Duration::from_secs(1);
+
+/// How often it is seen to the months. They are made three ahead, and dropped after they have passed.
+const MONTHS: Duration = Duration::from_secs(600);
 
 /// Starts all work. It ends when the set is dropped.
 pub fn start(at: &Installation, config: &Config) -> JoinSet<()> {
@@ -34,6 +37,10 @@ pub fn start(at: &Installation, config: &Config) -> JoinSet<()> {
             async move { time.follow().await }
         };
         workers.spawn(every(UPKEEP, "following the database's clock", Arc::clone(node), follow));
+    }
+    if let Some(store) = at.postgres.clone() {
+        let renew = move |node| renew_months(node, Arc::clone(&store), keep);
+        workers.spawn(every(MONTHS, "renewing the months", Arc::clone(node), renew));
     }
     workers.spawn(every(REFRESH, "renewing the directory", Arc::clone(node), renew));
     workers.spawn(every(UPKEEP, "writing down ends", Arc::clone(node), expire));
@@ -64,23 +71,6 @@ async fn seal(node: Arc<Node>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// How long what no rule looks at any more is kept.
-#[derive(Clone, Copy)]
-struct Keep {
-    claims: Duration,
-    allocations: Duration,
-    receipts: Duration,
-}
-
-impl Keep {
-    fn of(config: &Config) -> Keep {
-        Keep { claims: config.claim_memory, allocations: config.retention, receipts: config.receipt_memory }
-    }
-}
-
-/// How many rows a step of tidying looks at. More would hold up clients' changes, which wait in the same queue.
-const STEP: usize = 500;
-
 /// How many steps are taken in a round whatever they find: the claims are walked through once in a while.
 const FEWEST_STEPS: usize = 8;
 
@@ -88,33 +78,26 @@ const FEWEST_STEPS: usize = 8;
 const MOST_STEPS: usize = 100;
 
 async fn tidy(node: Arc<Node>, keep: Keep) -> Result<(), StoreError> {
-    let now = node.now();
-    let old = Tidy {
-        claims_before: now.minus(keep.claims),
-        allocations_before: now.minus(keep.allocations),
-        receipts_before: now.minus(keep.receipts),
-        audit_before: now.minus(AUDIT_KEPT),
-        tenants: node.directory().tenants().map(|tenant| kept_by(tenant, now)).collect(),
-        step: STEP,
-    };
+    let old = keep.old(&node);
     for step in 1..=MOST_STEPS {
-        let found_nothing = node.store().tidy(old.clone()).await? == Tidied::default();
-        if found_nothing && step >= FEWEST_STEPS {
+        if node.store().tidy(old.clone()).await?.is_nothing() && step >= FEWEST_STEPS {
             break;
         }
     }
     Ok(())
 }
 
-/// How long the audit is kept: India's rules ask for a year of logs at least.
-const AUDIT_KEPT: Duration = Duration::from_secs(400 * 86_400);
-
-fn kept_by(tenant: &Tenant, now: Timestamp) -> TidyTenant {
-    TidyTenant {
-        tenant: tenant.sid.clone(),
-        calls_before: now.minus(tenant.settings.calls_kept),
-        events_before: now.minus(tenant.settings.events_kept),
+/// Makes the months ahead, and drops those of which nothing is kept, where calls and events are divided by month.
+async fn renew_months(node: Arc<Node>, store: Arc<PostgresStore>, keep: Keep) -> Result<(), StoreError> {
+    if let Some(Renewed { made, dropped }) = store.renew_months(node.now(), &keep.old(&node)).await? {
+        for table in made {
+            tracing::info!(table, "made the table {table}");
+        }
+        for table in dropped {
+            tracing::info!(table, "dropped the table {table}, of which nothing is kept any more");
+        }
     }
+    Ok(())
 }
 
 /// Works again and again. A failure is logged when it begins and when it ends, and not in every round.

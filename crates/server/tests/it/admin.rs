@@ -351,3 +351,32 @@ fn the_demo_finds_its_tenant_again_and_its_requests_work_when_pasted() {
     server.kill().unwrap();
     server.wait().unwrap();
 }
+
+#[test]
+fn what_is_too_old_is_thrown_away_at_once_when_somebody_says_so() {
+    let world = World::new();
+    let tenant = world.tenant("acme", 1);
+    let server = world.serve();
+    let mut client = tenant.client(&server);
+    for n in 1..=3 {
+        let id = client.post("", &order(n)).data()["greenvn_id"].as_str().unwrap().to_owned();
+        client.delete(&format!("/{id}"));
+    }
+    assert!(server.stop().success());
+    assert_eq!(world.json(&["tidy"])["allocations"], 0, "it is kept for half a year");
+    world.write("callveil.toml", "retention = \"1s\"\nclaim_memory = \"1s\"");
+
+    let mut thrown_away = [0, 0];
+    until("their time", SOON, || {
+        let tidied = world.json(&["--config", "callveil.toml", "tidy"]);
+        for (sum, what) in thrown_away.iter_mut().zip(["allocations", "claims"]) {
+            *sum += tidied[what].as_u64().unwrap();
+        }
+        thrown_away[0] == 3
+    });
+
+    assert_eq!(world.json(&["verify"])["allocations"], 0);
+    assert!(thrown_away[1] >= 9, "{thrown_away:?}");
+    let by_month = world.run(&["tidy", "--by-month"]);
+    assert!(by_month.stderr.contains("is a file of SQLite's"), "{by_month:?}");
+}

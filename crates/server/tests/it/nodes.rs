@@ -257,3 +257,48 @@ fn check_intervals(held: Vec<Held>) {
 fn now() -> Instant {
     Instant::now()
 }
+
+#[test]
+fn calls_and_events_go_by_month_while_nodes_work() {
+    let database = fresh_database();
+    let world = World::on(&database);
+    let tenant = world.tenant("acme", 5);
+    let server = world.serve();
+    let mut client = tenant.client(&server);
+    client.post("", &order("before", 1, 2)).data();
+
+    let divided = world.json(&["tidy", "--by-month"]);
+
+    assert_eq!(divided["months"]["made"].as_array().unwrap().len(), 9, "three months ahead: {divided}");
+    client.post("", &order("after", 3, 4)).data();
+    let again = world.json(&["tidy", "--by-month"]);
+    assert_eq!(again["months"], json!({"made": [], "dropped": []}));
+    assert_eq!(again["claims"], 0);
+    let told = world.run(&["doctor"]);
+    assert!(told.stdout.contains("every index is there"), "{told:?}");
+    assert_eq!(world.json(&["verify"])["findings"], json!([]));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_tenant_is_read_behind_the_wall_that_migrate_builds() {
+    let database = fresh_database();
+    let url = |role: &str| format!("{database}?tenant_role={role}");
+    let nobody = World::on(&url("nobody_at_all")).run(&["migrate"]);
+    assert!(nobody.stderr.contains("create role nobody_at_all nologin"), "{nobody:?}");
+    let world = World::on(&url(cluster::TENANT_ROLE));
+    let early = world.run(&["tenant", "list"]);
+    assert!(early.stderr.contains("`callveil migrate` makes them"), "{early:?}");
+
+    world.json(&["migrate"]);
+
+    let tenant = world.tenant("acme", 5);
+    let server = world.serve();
+    let mut client = tenant.client(&server);
+    let made = client.post("", &order("one", 1, 2)).data();
+    let id = made["greenvn_id"].as_str().unwrap();
+    assert_eq!(client.get(&format!("/{id}")).data()["greenvn"], made["greenvn"]);
+    assert_eq!(client.get("?connection_id=one").data().as_array().unwrap().len(), 1);
+    assert_eq!(client.get(&format!("?number=%2B{}", &party(1)[1..])).data().as_array().unwrap().len(), 1);
+    assert!(server.stop().success());
+}

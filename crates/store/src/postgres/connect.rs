@@ -18,9 +18,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::session::Preparing;
 
-/// Where a database is: a connection string as PostgreSQL's own programs take it, `postgres://...`, with three
+/// Where a database is: a connection string as PostgreSQL's own programs take it, `postgres://...`, with four
 /// parameters of ours: `pool` (connections of a node), `pgbouncer` (`true` when a pooler in transaction mode stands
-/// before the engine) and `sslrootcert` (a file of certificates to trust).
+/// before the engine), `sslrootcert` (a file of certificates to trust) and `tenant_role` (the role that reads what is one
+/// tenant's).
 ///
 /// Prints itself without its password.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub struct Url {
     trust: Trust,
     preparing: Preparing,
     connections: usize,
+    tenant_role: Option<String>,
 }
 
 /// How the server's certificate is judged, as PostgreSQL's own programs do.
@@ -65,6 +67,7 @@ impl FromStr for Url {
             trust: Trust::Anybody,
             preparing: Preparing::Once,
             connections: CONNECTIONS,
+            tenant_role: None,
         };
         let (address, query) = text.split_once('?').unwrap_or((text, ""));
         let mut theirs = Vec::new();
@@ -81,6 +84,10 @@ impl FromStr for Url {
                 ("pgbouncer", "false") => url.preparing = Preparing::Once,
                 ("pgbouncer", _) => {
                     return Err(BadUrl("has a pgbouncer that is neither true nor false".to_owned()));
+                }
+                ("tenant_role", role) if is_plain_name(role) => url.tenant_role = Some(role.to_owned()),
+                ("tenant_role", _) => {
+                    return Err(BadUrl("has a tenant_role that is not of a-z, 0-9 and _".to_owned()));
                 }
                 ("sslrootcert", path) => url.trust = Trust::Certified(Some(PathBuf::from(path))),
                 ("sslmode", "verify-ca" | "verify-full") => {
@@ -160,10 +167,23 @@ impl Url {
         })
     }
 
+    /// The role that reads what is one tenant's, if there is one.
+    pub(super) fn tenant_role(&self) -> Option<&str> {
+        self.tenant_role.as_deref()
+    }
+
     /// How many connections a node may hold.
     pub(super) fn connections(&self) -> usize {
         self.connections
     }
+}
+
+/// Whether a name is one that SQL takes as it stands.
+fn is_plain_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b == b'_';
+    name.bytes().next().is_some_and(plain)
+        && name.len() < 64
+        && name.bytes().all(|b| plain(b) || b.is_ascii_digit())
 }
 
 /// How long a free connection is waited for.
@@ -285,6 +305,7 @@ mod tests {
             ("postgres://veil:secret@db/x?pool=0", "from 3 to 1000"),
             ("postgres://veil:secret@db/x?pgbouncer=maybe", "neither true nor false"),
             ("postgres://veil:secret@db/x?sslmode=sometimes", "sslmode"),
+            ("postgres://veil:secret@db/x?tenant_role=Bobby;", "a tenant_role"),
         ] {
             let refused = text.parse::<Url>().unwrap_err().to_string();
             assert!(refused.contains(why) && !refused.contains("secret"), "{refused}");

@@ -269,7 +269,7 @@ fn call(row: &Row) -> Result<CallRecord, Fault> {
 
 /// See [`Store::call`](callveil_domain::store::Store::call).
 pub(super) async fn read_call(db: &Reader, tenant: &Sid, id: CallId) -> Result<Option<CallRecord>, Fault> {
-    let rows = db.rows(&sql::CALL, &[&tenant.as_str(), &id.as_bytes().as_slice()]).await?;
+    let rows = db.of(tenant).rows(&sql::CALL, &[&tenant.as_str(), &id.as_bytes().as_slice()]).await?;
     rows.first().map(call).transpose()
 }
 
@@ -293,7 +293,7 @@ pub(super) async fn calls(db: &Reader, tenant: &Sid, wanted: &CallQuery) -> Resu
         state,
         &count(*limit),
     ];
-    db.long_rows(&sql::CALLS, &which).await?.iter().map(call).collect()
+    db.of(tenant).long_rows(&sql::CALLS, &which).await?.iter().map(call).collect()
 }
 
 /// The event whose columns come next, in the order of `event_columns!`.
@@ -314,7 +314,7 @@ fn only_event(row: &Row) -> Result<Event, Fault> {
 
 /// See [`Store::event`](callveil_domain::store::Store::event).
 pub(super) async fn read_event(db: &Reader, tenant: &Sid, id: EventId) -> Result<Option<Event>, Fault> {
-    let rows = db.rows(&sql::EVENT, &[&tenant.as_str(), &id.as_bytes().as_slice()]).await?;
+    let rows = db.of(tenant).rows(&sql::EVENT, &[&tenant.as_str(), &id.as_bytes().as_slice()]).await?;
     rows.first().map(only_event).transpose()
 }
 
@@ -338,7 +338,7 @@ pub(super) async fn events(db: &Reader, tenant: &Sid, wanted: &EventQuery) -> Re
         &call.map(|id| id.as_bytes().to_vec()),
         &count(*limit),
     ];
-    db.long_rows(sql, &which).await?.iter().map(only_event).collect()
+    db.of(tenant).long_rows(sql, &which).await?.iter().map(only_event).collect()
 }
 
 /// The id before this one.
@@ -386,7 +386,7 @@ pub(super) async fn deliveries(
         &kind.map(EventKind::name),
         &count(*limit),
     ];
-    let rows = db.long_rows(&sql::DELIVERIES, &which).await?;
+    let rows = db.of(tenant).long_rows(&sql::DELIVERIES, &which).await?;
     rows.iter().map(|row| delivery(tenant, row)).collect()
 }
 

@@ -50,6 +50,14 @@ pub enum SchemaError {
         "the database was brought up by another {0} than this program has: use the version of callveil that wrote it"
     )]
     Changed(String),
+    /// There is no such role, or it is not ours to take.
+    #[error(
+        "there is no role {0} for the reads of tenants: `create role {0} nologin` and `grant {0} to` the one who logs in"
+    )]
+    NoRole(String),
+    /// The policies of that role are not there.
+    #[error("the role {0} has no policies here: `callveil migrate` makes them")]
+    NoWall(String),
     /// The engine refused.
     #[error("the database cannot be used: {0}")]
     Engine(String),
@@ -76,7 +84,8 @@ const TABLE: &str = "
     on conflict (number) do nothing;
     commit";
 
-const LOCK: &str = "
+/// Begins a transaction that no other of this kind comes between.
+pub(super) const LOCK: &str = "
     begin;
     set local lock_timeout = '60s';
     update migration set name = 'lock' where number = 0";

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use callveil_domain::tenant::Directory;
+use callveil_domain::tenant::{Directory, Sid};
 use deadpool_postgres::Pool;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Row;
 
 use super::directory;
 use super::fault::Fault;
-use super::session::{Preparing, Session, Value};
+use super::session::{Preparing, Session, Value, Wall};
 use super::statements::Sql;
 
 /// How long a read is tried while no host answers. Calls wait for it.
@@ -28,12 +28,30 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 pub(super) struct Reader {
     pool: Pool,
     preparing: Preparing,
+    /// The role that reads what is one tenant's, where the engine is to see to that too.
+    tenant_role: Option<String>,
+}
+
+/// Reads of what is one tenant's.
+pub(super) struct Own<'r> {
+    reader: &'r Reader,
+    tenant: &'r Sid,
 }
 
 impl Reader {
     /// Reads by the connections of this pool.
     pub(super) fn new(pool: Pool, preparing: Preparing) -> Reader {
-        Reader { pool, preparing }
+        Reader { pool, preparing, tenant_role: None }
+    }
+
+    /// Reads what is one tenant's as this role, if it is one.
+    pub(super) fn behind(self, tenant_role: Option<&str>) -> Reader {
+        Reader { tenant_role: tenant_role.map(str::to_owned), ..self }
+    }
+
+    /// Reads of what is this tenant's.
+    pub(super) fn of<'r>(&'r self, tenant: &'r Sid) -> Own<'r> {
+        Own { reader: self, tenant }
     }
 
     /// A connection.
@@ -43,17 +61,18 @@ impl Reader {
 
     /// The rows of a statement that finds them by key.
     pub(super) async fn rows(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
-        self.rows_within(KEYED, sql, values).await
+        self.rows_within(KEYED, None, sql, values).await
     }
 
     /// The rows of a statement that goes through many.
     pub(super) async fn long_rows(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
-        self.rows_within(LONG, sql, values).await
+        self.rows_within(LONG, None, sql, values).await
     }
 
     async fn rows_within(
         &self,
         limit: Duration,
+        wall: Option<Wall<'_>>,
         sql: &'static Sql,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, Fault> {
@@ -62,7 +81,13 @@ impl Reader {
             let session = self.session().await;
             let read = match session {
                 Ok(session) => {
-                    let read = timeout(limit, session.query(sql, values)).await;
+                    let read = async {
+                        match wall {
+                            Some(wall) => session.query_behind(wall, sql, values).await,
+                            None => session.query(sql, values).await,
+                        }
+                    };
+                    let read = timeout(limit, read).await;
                     read.unwrap_or(Err(Fault::Slow)).map_err(|fault| session.leave(fault))
                 }
                 Err(fault) => Err(fault),
@@ -94,6 +119,23 @@ impl Reader {
     }
 }
 
+impl Own<'_> {
+    /// The rows of a statement that finds them by key.
+    pub(super) async fn rows(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
+        self.reader.rows_within(KEYED, self.wall(), sql, values).await
+    }
+
+    /// The rows of a statement that goes through many.
+    pub(super) async fn long_rows(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
+        self.reader.rows_within(LONG, self.wall(), sql, values).await
+    }
+
+    fn wall(&self) -> Option<Wall<'_>> {
+        let role = self.reader.tenant_role.as_deref()?;
+        Some(Wall { role, tenant: self.tenant.as_str() })
+    }
+}
+
 /// Waits until a read may be tried again, or says that it may not.
 async fn again(fault: Fault, give_up: Instant) -> Result<(), Fault> {
     match fault {
@@ -104,5 +146,46 @@ async fn again(fault: Fault, give_up: Instant) -> Result<(), Fault> {
         }
         Fault::Collided if Instant::now() < give_up => Ok(()),
         Fault::Lost(_) | Fault::Collided | Fault::Slow | Fault::Refused(_) | Fault::Defect(_) => Err(fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::statements as sql;
+    use crate::postgres::statements::cluster::TENANT_ROLE;
+    use crate::postgres::statements::tests::shared_cluster;
+    use crate::postgres::{Url, wall};
+
+    /// The same statements find everything without the wall, and on the same connections.
+    #[tokio::test]
+    async fn a_statement_that_names_no_tenant_finds_one_tenants_rows_behind_the_wall() {
+        let cluster = shared_cluster();
+        let database = cluster.fresh_database();
+        let url: Url = format!("{}?pool=3", cluster.url(&database)).parse().unwrap();
+        let db = Reader::new(url.pool().unwrap(), url.preparing()).behind(Some(TENANT_ROLE));
+        wall::build(&db.session().await.unwrap(), TENANT_ROLE).await.unwrap();
+        cluster.run(
+            &database,
+            "
+            insert into tenant values ('acme'), ('other');
+            insert into virtual_number (number, tenant_sid, state) values (1, 'acme', 1), (2, 'other', 1);
+            insert into claim values (0, 7, 1, '', 9), (0, 7, 2, '', 9);
+            insert into event values ('acme', 'a', '', 0, '', 0, null, null, ''), ('other', 'b', '', 0, '', 0, null, null, '')",
+        );
+        let acme = Sid::parse("acme").unwrap();
+        let statements: [(&Sql, &[Value<'_>]); 3] = [
+            (&sql::NUMBERS, &[]),
+            (&sql::PAST_OF, &[&[7_i64].as_slice()]),
+            (&sql::EVENTS_WITH, &[&"", &b"".as_slice(), &"", &9_i64]),
+        ];
+
+        for _ in 0..4 {
+            for (sql, values) in statements {
+                assert_eq!(db.of(&acme).rows(sql, values).await.unwrap().len(), 1, "{sql:?}");
+                assert_eq!(db.rows(sql, values).await.unwrap().len(), 2, "{sql:?}");
+            }
+            assert!(db.of(&acme).rows(&sql::LIVE_KEYS, &[]).await.is_err(), "it is no tenant's to read");
+        }
     }
 }

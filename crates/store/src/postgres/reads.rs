@@ -23,7 +23,9 @@ pub(super) async fn allocation(
     tenant: &Sid,
     id: AllocationId,
 ) -> Result<Option<Allocation>, Fault> {
-    one_allocation(&db.rows(&sql::ALLOCATION, &[&tenant.as_str(), &id.as_bytes().as_slice()]).await?)
+    one_allocation(
+        &db.of(tenant).rows(&sql::ALLOCATION, &[&tenant.as_str(), &id.as_bytes().as_slice()]).await?,
+    )
 }
 
 /// See [`Store::allocation_by_connection`](callveil_domain::store::Store::allocation_by_connection).
@@ -32,7 +34,11 @@ pub(super) async fn allocation_by_connection(
     tenant: &Sid,
     connection: &ConnectionId,
 ) -> Result<Option<Allocation>, Fault> {
-    one_allocation(&db.rows(&sql::ALLOCATION_BY_CONNECTION, &[&tenant.as_str(), &connection.as_str()]).await?)
+    one_allocation(
+        &db.of(tenant)
+            .rows(&sql::ALLOCATION_BY_CONNECTION, &[&tenant.as_str(), &connection.as_str()])
+            .await?,
+    )
 }
 
 /// See [`Store::allocations_by_number`](callveil_domain::store::Store::allocations_by_number).
@@ -43,7 +49,7 @@ pub(super) async fn allocations_by_number(
     limit: usize,
 ) -> Result<Vec<Allocation>, Fault> {
     let which: [super::session::Value<'_>; 3] = [&tenant.as_str(), &digits(number), &count(limit)];
-    all_allocations(&db.rows(&sql::ALLOCATIONS_BY_NUMBER, &which).await?)
+    all_allocations(&db.of(tenant).rows(&sql::ALLOCATIONS_BY_NUMBER, &which).await?)
 }
 
 fn one_allocation(rows: &[Row]) -> Result<Option<Allocation>, Fault> {
@@ -60,6 +66,7 @@ pub(super) async fn list(db: &Reader, tenant: &Sid, wanted: &ListQuery) -> Resul
     let (least, after) = ids_between(from, to);
     let skip = i64::try_from(skip).unwrap_or(i64::MAX);
     let rows = db
+        .of(tenant)
         .long_rows(
             &sql::LIST,
             &[
@@ -153,7 +160,7 @@ pub(super) async fn receipt(
     scope: &str,
     key: &str,
 ) -> Result<Option<Receipt>, Fault> {
-    let rows = db.rows(&sql::RECEIPT, &[&tenant.as_str(), &scope, &key]).await?;
+    let rows = db.of(tenant).rows(&sql::RECEIPT, &[&tenant.as_str(), &scope, &key]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let mut cells = Cells::from(row, 0);
     Ok(Some(Receipt {

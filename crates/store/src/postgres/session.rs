@@ -9,7 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
 
 use super::fault::Fault;
-use super::statements::Sql;
+use super::statements::{self as sql, Sql};
 
 /// The value of a parameter.
 pub(super) type Value<'v> = &'v (dyn ToSql + Sync);
@@ -21,6 +21,13 @@ pub(super) enum Preparing {
     Once,
     /// They are not: between the engine and us stands a pooler that gives each transaction another session.
     Never,
+}
+
+/// What a read sees no further than: one tenant's rows, as a role that may read no others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wall<'w> {
+    pub(super) role: &'w str,
+    pub(super) tenant: &'w str,
 }
 
 /// A connection that is used by one task.
@@ -54,6 +61,29 @@ impl Session {
         })
     }
 
+    /// Runs a statement behind a wall, in a transaction of its own, and answers with its rows. It costs one round trip,
+    /// as without: nothing rests on the session, which a pooler may change.
+    pub(super) async fn query_behind(
+        &self,
+        wall: Wall<'_>,
+        sql: &Sql,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, Fault> {
+        self.prepare(&sql::STAND_BEHIND).await?;
+        self.prepare(sql).await?;
+        let behind: [Value<'_>; 2] = [&wall.tenant, &wall.role];
+        let simply = |text: &'static str| async move { self.run(text).await.map(|()| Vec::new()) };
+        let answers = pipelined(vec![
+            Box::pin(simply(sql::BEGIN_READ)),
+            Box::pin(self.query(&sql::STAND_BEHIND, &behind)),
+            Box::pin(self.query(sql, values)),
+            Box::pin(simply(sql::COMMIT)),
+        ])
+        .await;
+        let mut rows = answers.into_iter().collect::<Result<Vec<_>, Fault>>()?;
+        Ok(rows.swap_remove(2))
+    }
+
     /// Runs a statement that is used once, and answers with its rows.
     pub(super) async fn query_once(
         &self,
@@ -66,6 +96,11 @@ impl Session {
     /// Runs statements that take nothing and answer nothing.
     pub(super) async fn run(&self, sql: &str) -> Result<(), Fault> {
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Whether a statement that takes nothing finds a row.
+    pub(super) async fn finds(&self, text: &str) -> Result<bool, Fault> {
+        Ok(!self.query_once(text, &[]).await?.is_empty())
     }
 
     /// Begins a transaction in which all reads see the same.

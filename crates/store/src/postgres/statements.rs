@@ -82,6 +82,7 @@ pub(super) const BEGIN_LONG: &str = "
     set local statement_timeout = '60s';
     set local lock_timeout = '5s'";
 
+pub(super) const BEGIN_READ: &str = "begin read only";
 pub(super) const COMMIT: &str = "commit";
 pub(super) const ROLLBACK: &str = "rollback";
 
@@ -297,6 +298,10 @@ statements! {
 
     NOW() = "
         select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)";
+
+    /// What is read in this transaction is one tenant's, and is read by a role that sees nothing else.
+    STAND_BEHIND(TEXT, TEXT) = "
+        select set_config('callveil.tenant', $1, true), set_config('role', $2, true)";
 
     // Allocations.
 
@@ -1159,25 +1164,31 @@ statements! {
 #[cfg(test)]
 #[path = "../../tests/it/cluster.rs"]
 #[expect(dead_code, reason = "the suite of the contract uses the rest")]
-mod cluster;
+pub(super) mod cluster;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tokio::runtime::Runtime;
 
+    use super::cluster::{self, Cluster};
     use super::*;
     use crate::postgres::reader::Reader;
     use crate::postgres::session::Preparing;
     use crate::postgres::{Url, migrate};
 
-    #[tokio::test]
-    async fn every_statement_is_understood_by_the_engine() {
-        let cluster = cluster::shared(|template| {
+    /// The PostgreSQL that all tests share, with a template that has our tables.
+    pub(in crate::postgres) fn shared_cluster() -> Cluster {
+        cluster::shared(|template| {
             let url: Url = template.parse().unwrap();
             std::thread::spawn(move || Runtime::new().unwrap().block_on(migrate(&url)).unwrap())
                 .join()
                 .unwrap();
-        });
+        })
+    }
+
+    #[tokio::test]
+    async fn every_statement_is_understood_by_the_engine() {
+        let cluster = shared_cluster();
         let url: Url = cluster.url(&cluster.fresh_database()).parse().unwrap();
         let session = Reader::new(url.pool().unwrap(), Preparing::Once).session().await.unwrap();
 

@@ -4,7 +4,7 @@
 //! each for itself: what one has thrown away the other does not find.
 
 use callveil_domain::event::EventId;
-use callveil_domain::store::{Tidied, Tidy, TidyTenant};
+use callveil_domain::store::{Ended, Tidied, Tidy, TidyTenant};
 
 use super::fault::Fault;
 use super::rows::Cells;
@@ -36,10 +36,11 @@ impl Default for Position {
 pub(super) async fn tidy(session: &Session, what: &Tidy, position: &mut Position) -> Result<Tidied, Fault> {
     let Tidy { claims_before, allocations_before, receipts_before, audit_before, ref tenants, step } = *what;
     let last = count(step.max(1)) - 1;
-    let on_numbers = tidy_claims(session, claims_before.as_micros(), last, &mut position.claim).await?;
-    let of_connections =
+    let (on_numbers, claims) =
+        tidy_claims(session, claims_before.as_micros(), last, &mut position.claim).await?;
+    let (of_connections, connections) =
         tidy_connections(session, claims_before.as_micros(), last, &mut position.connection).await?;
-    let allocations =
+    let (gone, allocations) =
         tidy_allocations(session, allocations_before.as_micros(), last, &mut position.allocation).await?;
     let receipts = session.query(&sql::TIDY_RECEIPTS, &[&receipts_before.as_micros(), &count(step)]).await?;
     let audit = session.query(&sql::TIDY_AUDIT, &[&audit_before.as_micros(), &count(step)]).await?;
@@ -47,9 +48,10 @@ pub(super) async fn tidy(session: &Session, what: &Tidy, position: &mut Position
     session.query(&sql::TIDY_NODES, &[&claims_before.as_micros()]).await?;
     let mut tidied = Tidied {
         claims: on_numbers + of_connections,
-        allocations,
+        allocations: gone,
         receipts: rows_changed(receipts.len()),
         audit: rows_changed(audit.len()),
+        ended: Ended { claims, connections, allocations },
         ..Tidied::default()
     };
     for TidyTenant { tenant, calls_before, events_before } in tenants {
@@ -67,7 +69,7 @@ async fn tidy_claims(
     before: i64,
     last: i64,
     position: &mut (i16, i64, i64),
-) -> Result<u64, Fault> {
+) -> Result<(u64, bool), Fault> {
     let (kind, key, number) = *position;
     let found = session.query(&sql::CLAIM_STEP, &[&kind, &key, &number, &last]).await?;
     let end: Option<(i16, i64, i64)> = match found.first() {
@@ -81,8 +83,9 @@ async fn tidy_claims(
     let gone = session
         .query(&sql::TIDY_CLAIMS, &[&kind, &key, &number, &to_kind, &to_key, &to_number, &before])
         .await?;
+    let ended = end.is_none();
     *position = end.unwrap_or(Position::default().claim);
-    Ok(rows_changed(gone.len()))
+    Ok((rows_changed(gone.len()), ended))
 }
 
 async fn tidy_connections(
@@ -90,7 +93,7 @@ async fn tidy_connections(
     before: i64,
     last: i64,
     position: &mut (String, String),
-) -> Result<u64, Fault> {
+) -> Result<(u64, bool), Fault> {
     let (tenant, connection) = &*position;
     let found = session.query(&sql::CONNECTION_STEP, &[tenant, connection, &last]).await?;
     let end: Option<(String, String)> = match found.first() {
@@ -105,8 +108,9 @@ async fn tidy_connections(
     let gone = session
         .query(&sql::TIDY_CONNECTIONS, &[tenant, connection, &to_tenant, &to_connection, &before])
         .await?;
+    let ended = end.is_none();
     *position = end.unwrap_or_default();
-    Ok(rows_changed(gone.len()))
+    Ok((rows_changed(gone.len()), ended))
 }
 
 async fn tidy_allocations(
@@ -114,7 +118,7 @@ async fn tidy_allocations(
     before: i64,
     last: i64,
     position: &mut (String, Vec<u8>),
-) -> Result<u64, Fault> {
+) -> Result<(u64, bool), Fault> {
     let (tenant, id) = &*position;
     let found = session.query(&sql::ALLOCATION_STEP, &[tenant, id, &last]).await?;
     let end: Option<(String, Vec<u8>)> = match found.first() {
@@ -127,8 +131,9 @@ async fn tidy_allocations(
     let (to_tenant, to_id): (&str, &[u8]) =
         end.as_ref().map_or((END_OF_TENANTS, &[]), |(tenant, id)| (tenant, id));
     let gone = session.query(&sql::TIDY_ALLOCATIONS, &[tenant, id, &to_tenant, &to_id, &before]).await?;
+    let ended = end.is_none();
     *position = end.unwrap_or_default();
-    Ok(rows_changed(gone.len()))
+    Ok((rows_changed(gone.len()), ended))
 }
 
 fn rows_changed(rows: usize) -> u64 {

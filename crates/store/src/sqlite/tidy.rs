@@ -3,7 +3,7 @@
 //! Tables are walked by their keys, because an index on the time would cost every claim that is ever taken.
 
 use callveil_domain::event::EventId;
-use callveil_domain::store::{Tidied, Tidy, TidyTenant};
+use callveil_domain::store::{Ended, Tidied, Tidy, TidyTenant};
 use callveil_domain::time::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -34,16 +34,17 @@ impl Default for Position {
 /// Takes one step in each table.
 pub(super) fn tidy(tx: &Connection, what: &Tidy, position: &mut Position) -> Result<Tidied, Fault> {
     let Tidy { claims_before, allocations_before, receipts_before, audit_before, ref tenants, step } = *what;
-    let on_numbers = tidy_claims(tx, claims_before, step, &mut position.claim)?;
-    let of_connections = tidy_connections(tx, claims_before, step, &mut position.connection)?;
-    let allocations = tidy_allocations(tx, allocations_before, step, &mut position.allocation)?;
+    let (on_numbers, claims) = tidy_claims(tx, claims_before, step, &mut position.claim)?;
+    let (of_connections, connections) = tidy_connections(tx, claims_before, step, &mut position.connection)?;
+    let (gone, allocations) = tidy_allocations(tx, allocations_before, step, &mut position.allocation)?;
     let receipts =
         tx.prepare_cached(sql::TIDY_RECEIPTS)?.execute([receipts_before.as_micros(), count(step)])?;
     let mut tidied = Tidied {
         claims: on_numbers + of_connections,
-        allocations,
+        allocations: gone,
         receipts: rows_changed(receipts),
         audit: tidy_audit(tx, audit_before, step)?,
+        ended: Ended { claims, connections, allocations },
         ..Tidied::default()
     };
     for tenant in tenants {
@@ -86,7 +87,7 @@ fn tidy_claims(
     before: Timestamp,
     step: usize,
     position: &mut (i64, i64, i64),
-) -> Result<u64, Fault> {
+) -> Result<(u64, bool), Fault> {
     let (kind, key, number) = *position;
     let end = first(tx, sql::CLAIM_STEP, [kind, key, number, last_of(step)], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -94,8 +95,9 @@ fn tidy_claims(
     let (to_kind, to_key, to_number) = end.unwrap_or((i64::MAX, 0, 0));
     let range = [kind, key, number, to_kind, to_key, to_number, before.as_micros()];
     let gone = tx.prepare_cached(sql::TIDY_CLAIMS)?.execute(range)?;
+    let ended = end.is_none();
     *position = end.unwrap_or(Position::default().claim);
-    Ok(rows_changed(gone))
+    Ok((rows_changed(gone), ended))
 }
 
 fn tidy_connections(
@@ -103,7 +105,7 @@ fn tidy_connections(
     before: Timestamp,
     step: usize,
     position: &mut (String, String),
-) -> Result<u64, Fault> {
+) -> Result<(u64, bool), Fault> {
     let (tenant, connection) = &*position;
     let end: Option<(String, String)> =
         first(tx, sql::CONNECTION_STEP, params![tenant, connection, last_of(step)], |row| {
@@ -113,8 +115,9 @@ fn tidy_connections(
         end.as_ref().map_or((END_OF_TENANTS, ""), |(tenant, connection)| (tenant, connection));
     let range = params![tenant, connection, to_tenant, to_connection, before.as_micros()];
     let gone = tx.prepare_cached(sql::TIDY_CONNECTIONS)?.execute(range)?;
+    let ended = end.is_none();
     *position = end.unwrap_or_default();
-    Ok(rows_changed(gone))
+    Ok((rows_changed(gone), ended))
 }
 
 fn tidy_allocations(
@@ -122,7 +125,7 @@ fn tidy_allocations(
     before: Timestamp,
     step: usize,
     position: &mut (String, Vec<u8>),
-) -> Result<u64, Fault> {
+) -> Result<(u64, bool), Fault> {
     let (tenant, id) = &*position;
     let end: Option<(String, Vec<u8>)> =
         first(tx, sql::ALLOCATION_STEP, params![tenant, id, last_of(step)], |row| {
@@ -132,8 +135,9 @@ fn tidy_allocations(
         end.as_ref().map_or((END_OF_TENANTS, &[]), |(tenant, id)| (tenant, id));
     let range = params![tenant, id, to_tenant, to_id, before.as_micros()];
     let gone = tx.prepare_cached(sql::TIDY_ALLOCATIONS)?.execute(range)?;
+    let ended = end.is_none();
     *position = end.unwrap_or_default();
-    Ok(rows_changed(gone))
+    Ok((rows_changed(gone), ended))
 }
 
 /// How many rows lie before the last row of a step.

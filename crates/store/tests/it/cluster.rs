@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// How often a port is looked for that nobody takes meanwhile.
 const TRIES: u32 = 20;
 
+/// The role of the shared cluster that reads what is one tenant's.
+pub const TENANT_ROLE: &str = "callveil_tenant";
+
 /// A running PostgreSQL.
 #[derive(Debug)]
 pub struct Cluster {
@@ -46,6 +49,7 @@ pub fn shared(prepare: impl FnOnce(&str)) -> Cluster {
     watch(&run, &directory);
     let mut cluster = Cluster::make(&directory.join("cluster"), Durability::None);
     cluster.own = false;
+    cluster.run("postgres", &format!("create role {TENANT_ROLE} nologin"));
     cluster.create_database("template", None);
     prepare(&cluster.url("template"));
     fs::write(&ready, cluster.port.to_string()).unwrap();

@@ -4,13 +4,13 @@ mod allocations;
 mod audit;
 mod calls;
 mod claims;
-mod deliveries;
+pub mod deliveries;
 mod directory;
 mod guards;
-mod happenings;
+pub mod happenings;
 mod owing;
 pub mod receipts;
-mod tidying;
+pub mod tidying;
 mod whole_changes;
 
 /// Runs every case on every store.
@@ -35,6 +35,7 @@ contract! {
         sqlite: crate::world::sqlite,
         postgres: crate::world::postgres,
         pooled_postgres: crate::world::pooled_postgres,
+        divided_postgres: crate::world::divided_postgres,
     }
     {
         claims:

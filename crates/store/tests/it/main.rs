@@ -17,6 +17,7 @@ mod failover;
 mod files;
 mod law;
 mod migrations;
+mod months;
 mod pooler;
 mod queue;
 mod races;

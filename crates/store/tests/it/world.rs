@@ -13,7 +13,7 @@ use callveil_domain::allocation::{
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::pin::Pin;
 use callveil_domain::store::{
-    AllocationWrite, Change, Claim, ClaimKey, Conflict, DirectoryWrite, Outcome, Store,
+    AllocationWrite, Change, Claim, ClaimKey, Conflict, DirectoryWrite, Outcome, Store, Tidy,
 };
 use callveil_domain::tenant::Sid;
 use callveil_domain::time::Timestamp;
@@ -24,7 +24,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tempfile::TempDir;
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, TENANT_ROLE};
 use crate::pooler::Pooler;
 
 /// A store in which the tenant `acme` has the virtual numbers 1 to 9, and the tenant `other` none.
@@ -70,6 +70,26 @@ pub async fn postgres_here() -> (World, String) {
 pub async fn pooled_postgres_here() -> (World, String) {
     let cluster = shared_cluster();
     postgres_at(Pooler::shared(&cluster).url(&cluster.fresh_database())).await
+}
+
+/// The contract on PostgreSQL with all that an operator may choose: a table a month, and a wall between tenants.
+pub async fn divided_postgres() -> World {
+    let cluster = shared_cluster();
+    let url = format!("{}?tenant_role={TENANT_ROLE}", cluster.url(&cluster.fresh_database()));
+    callveil_store::postgres::migrate(&url.parse().unwrap()).await.unwrap();
+    let store = open_postgres(&url).await;
+    store.divide_by_month(at(0)).await.unwrap();
+    let nothing = Tidy {
+        claims_before: Timestamp::EPOCH,
+        allocations_before: Timestamp::EPOCH,
+        receipts_before: Timestamp::EPOCH,
+        audit_before: Timestamp::EPOCH,
+        tenants: Vec::new(),
+        step: 1,
+    };
+    store.renew_months(at(0), &nothing).await.unwrap();
+    furnish(&store, 9).await;
+    World { store: Arc::new(store), has_own_clock: true, _files: None }
 }
 
 async fn postgres_at(url: String) -> (World, String) {

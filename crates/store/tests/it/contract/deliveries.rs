@@ -108,7 +108,7 @@ fn line(n: i64, events: u64) -> Vec<Event> {
 }
 
 /// The change that owes these events to these endpoints.
-fn owed(events: &[Event], endpoints: &[&str]) -> Change {
+pub fn owed(events: &[Event], endpoints: &[&str]) -> Change {
     let mut change = owe(events);
     for event in events {
         for name in endpoints {
@@ -118,7 +118,7 @@ fn owed(events: &[Event], endpoints: &[&str]) -> Change {
     change
 }
 
-async fn lease(world: &World, now: i64, wanted: &[(&str, usize)]) -> Vec<Due> {
+pub async fn lease(world: &World, now: i64, wanted: &[(&str, usize)]) -> Vec<Due> {
     let wanted = wanted.iter().map(|(name, room)| (key(name), *room)).collect();
     let mut due = world.store.lease(Lease { now: at(now), until: at(now + 30), wanted }).await.unwrap();
     due.sort_by(|a, b| (&a.endpoint, a.event.id).cmp(&(&b.endpoint, b.event.id)));
@@ -135,7 +135,7 @@ fn settled(due: &Due, result: Settlement) -> Settled {
     Settled { key, leased_until: due.leased_until, result }
 }
 
-fn delivered(due: &Due) -> Settled {
+pub fn delivered(due: &Due) -> Settled {
     settled(due, Settlement::Delivered { status: 204 })
 }
 

@@ -104,7 +104,7 @@ pub fn all_calls() -> CallQuery {
     }
 }
 
-async fn found(world: &World, wanted: CallQuery) -> Vec<CallId> {
+pub async fn found(world: &World, wanted: CallQuery) -> Vec<CallId> {
     world.store.calls(&acme(), wanted).await.unwrap().into_iter().map(|call| call.id).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use callveil_domain::allocation::Ending;
 use callveil_domain::receipt::Receipt;
-use callveil_domain::store::{Tidied, Tidy};
+use callveil_domain::store::{Ended, Tidied, Tidy};
 use callveil_domain::time::Timestamp;
 
 use super::receipts::{keep, receipt};
@@ -19,6 +19,13 @@ pub fn all_before(moment: Timestamp, step: usize) -> Tidy {
     }
 }
 
+/// Takes a step that comes to the end of every table.
+async fn whole(world: &World, what: Tidy) -> Tidied {
+    let tidied = world.store.tidy(what).await.unwrap();
+    assert_eq!(tidied.ended, Ended { claims: true, connections: true, allocations: true });
+    Tidied { ended: Ended::default(), ..tidied }
+}
+
 pub async fn what_no_rule_looks_at_is_thrown_away(world: &World) {
     let mut first = allocation(1, vn(1), 1, 2);
     first.parties.a.pins = vec![callveil_domain::pin::Pin::from_value(12).unwrap()];
@@ -28,13 +35,13 @@ pub async fn what_no_rule_looks_at_is_thrown_away(world: &World) {
     world.applied(keep(Receipt { made_at: at(4), ..receipt(acme(), "create", "k1") })).await;
     world.applied(keep(Receipt { made_at: at(111), ..receipt(acme(), "create", "k2") })).await;
 
-    let cooled = world.store.tidy(all_before(at(110), 100)).await.unwrap();
+    let cooled = whole(world, all_before(at(110), 100)).await;
     assert_eq!(
         cooled,
         Tidied { claims: 1, allocations: 0, receipts: 1, ..Tidied::default() },
         "the name alone is free at once"
     );
-    let tidied = world.store.tidy(all_before(at(111), 100)).await.unwrap();
+    let tidied = whole(world, all_before(at(111), 100)).await;
 
     assert_eq!(tidied, Tidied { claims: 4, allocations: 1, receipts: 0, ..Tidied::default() });
     assert_eq!(world.store.claims_after(None, 100).await.unwrap(), []);
@@ -47,12 +54,12 @@ pub async fn what_is_held_or_lent_stays(world: &World) {
     let overdue = world.lend(allocation(1, vn(1), 1, 2)).await;
     let picture = world.picture().await;
 
-    let tidied = world.store.tidy(all_before(at(2), 100)).await.unwrap();
+    let tidied = whole(world, all_before(at(2), 100)).await;
     assert_eq!(tidied, Tidied::default());
     assert_eq!(world.picture().await, picture);
 
     let long_after = overdue.held_until().plus(std::time::Duration::from_secs(1));
-    let tidied = world.store.tidy(all_before(long_after, 100)).await.unwrap();
+    let tidied = whole(world, all_before(long_after, 100)).await;
     assert_eq!(
         tidied,
         Tidied { claims: 3, allocations: 0, receipts: 0, ..Tidied::default() },
@@ -67,13 +74,22 @@ pub async fn a_step_looks_at_so_many_rows(world: &World) {
         world.applied(keep(receipt(acme(), "create", &format!("k{n}")))).await;
     }
     let mut sum = Tidied::default();
+    let mut ends = [0; 3];
     for _ in 0..12 {
         let tidied = world.store.tidy(all_before(at(1_000), 2)).await.unwrap();
         assert!(tidied.claims <= 4 && tidied.allocations <= 2 && tidied.receipts <= 2, "{tidied:?}");
         sum.claims += tidied.claims;
         sum.allocations += tidied.allocations;
         sum.receipts += tidied.receipts;
+        let Ended { claims, connections, allocations } = tidied.ended;
+        for (end, ended) in ends.iter_mut().zip([claims, connections, allocations]) {
+            *end += u32::from(ended);
+        }
     }
 
+    assert!(
+        ends.iter().all(|ended| (1..12).contains(ended)),
+        "each walk comes to its end, some steps later: {ends:?}"
+    );
     assert_eq!(sum, Tidied { claims: 27, allocations: 9, receipts: 9, ..Tidied::default() });
 }
