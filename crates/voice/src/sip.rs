@@ -13,6 +13,7 @@
 mod datagrams;
 mod dialogs;
 mod digest;
+mod forks;
 pub mod gate;
 mod inbound;
 mod outbound;
@@ -48,6 +49,7 @@ pub use tls::Identity;
 
 use dialogs::Dialogs;
 use digest::Challenges;
+use forks::Answers;
 use outgoing::{ALLOWED, Farewells, Inspector};
 use stack::Stack;
 use tls::Tls;
@@ -101,6 +103,7 @@ pub struct Sip {
 pub(crate) struct Shared {
     stacks: Vec<Arc<Stack>>,
     dialogs: Dialogs,
+    answers: Answers,
     trunks: Trunks,
     tls: Tls,
     tls_addresses: Vec<SocketAddr>,
@@ -115,7 +118,7 @@ pub(crate) struct Shared {
 /// How much is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Dialogues, early ones too.
+    /// Dialogues, early ones too, here and in the library.
     pub dialogs: usize,
     /// Transactions that run.
     pub transactions: usize,
@@ -138,7 +141,7 @@ pub async fn start(
     let known = Trunks::default();
     known.adopt(trunks);
     let trunks = known;
-    let (dialogs, farewells) = (Dialogs::default(), Farewells::default());
+    let (dialogs, answers, farewells) = (Dialogs::default(), Answers::default(), Farewells::default());
     let stop = CancellationToken::new();
     let tls =
         Tls::new(settings.identity.as_ref(), settings.authorities.as_deref()).map_err(StartError::Tls)?;
@@ -147,7 +150,7 @@ pub async fn start(
     for address in &settings.listen {
         let inspector = Inspector { dialogs: dialogs.clone(), farewells: farewells.clone() };
         let (stack, transactions) =
-            Stack::open(*address, &settings, &trunks, inspector, stop.child_token()).await?;
+            Stack::open(*address, &settings, &trunks, &answers, inspector, stop.child_token()).await?;
         stacks.push(Arc::new(stack));
         incoming.push(transactions);
     }
@@ -164,6 +167,7 @@ pub async fn start(
         tls_addresses,
         stacks: stacks.clone(),
         dialogs,
+        answers,
         challenges: Challenges::default(),
         farewells,
         trunks,
@@ -211,7 +215,8 @@ impl Sip {
     pub fn counts(&self) -> Counts {
         let stats: Vec<_> = self.shared.stacks.iter().map(|stack| stack.endpoint.get_stats()).collect();
         Counts {
-            dialogs: self.shared.stacks.iter().map(|stack| stack.layer.len()).sum(),
+            dialogs: self.shared.dialogs.len()
+                + self.shared.stacks.iter().map(|stack| stack.layer.len()).sum::<usize>(),
             transactions: stats.iter().map(|s| s.running_transactions).sum(),
             finished: stats.iter().map(|s| s.finished_transactions).sum(),
         }

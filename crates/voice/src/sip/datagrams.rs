@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rsipstack::platform::net::UdpSocket as Datagrams;
+use rsipstack::sip::SipMessage;
 use rsipstack::transaction::endpoint::TransportEventInspector;
 use rsipstack::transport::{SipConnection, TransportEvent};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::forks::{Answers, Others};
 use super::gate::{self, Fault};
 use super::trace::{self, Way};
 use super::trunks::Trunks;
@@ -70,8 +72,8 @@ impl Gated {
     }
 
     /// Sees what the library takes up of what waits.
-    pub(super) fn inspector(&self) -> Inspector {
-        Inspector { waiting: Arc::clone(&self.waiting) }
+    pub(super) fn inspector(&self, answers: Answers, others: Others) -> Inspector {
+        Inspector { waiting: Arc::clone(&self.waiting), answers, others }
     }
 
     fn knows(&self, source: IpAddr, now: Instant) -> bool {
@@ -173,26 +175,32 @@ fn trace_datagram(way: Way, peer: SocketAddr, message: &[u8]) {
 /// Sees every message that the library has read, before it takes it up.
 pub(super) struct Inspector {
     waiting: Arc<AtomicUsize>,
+    answers: Answers,
+    /// Where answers go that come from another telephone than the one that answered first.
+    others: Others,
 }
 
 #[async_trait]
 impl TransportEventInspector for Inspector {
     async fn handle(&self, event: TransportEvent) -> Option<TransportEvent> {
-        match &event {
-            TransportEvent::Incoming(_, SipConnection::Udp(_), _) => {
-                // What the library could not read was counted too, and is gone: never below nothing.
-                let _ = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
-                Some(event)
-            }
+        let TransportEvent::Incoming(message, connection, source) = &event else { return Some(event) };
+        if let SipConnection::Udp(_) = connection {
+            // What the library could not read was counted too, and is gone: never below nothing.
+            let _ = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        } else {
             // A stream is cut into messages by the library: they are judged here.
-            TransportEvent::Incoming(message, connection, source) => {
-                let message = message.to_bytes();
-                if trace::is_wanted() {
-                    trace::tell(Way::Received, &source.addr, &connection.transport(), &message);
-                }
-                gate::judge(&message).is_ok().then_some(event)
+            let message = message.to_bytes();
+            if trace::is_wanted() {
+                trace::tell(Way::Received, &source.addr, &connection.transport(), &message);
             }
-            TransportEvent::New(_) | TransportEvent::Closed(_) => Some(event),
+            gate::judge(&message).ok()?;
         }
+        if let SipMessage::Response(response) = message
+            && self.answers.is_another(response)
+        {
+            // When too many wait, its repetition is ended.
+            let _ = self.others.try_send((response.clone(), connection.transport()));
+        }
+        Some(event)
     }
 }

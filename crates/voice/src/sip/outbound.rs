@@ -1,20 +1,21 @@
 //! A telephone that we ring: by the trunks that lead there, one address after the other.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use callveil_domain::trunk::{Identity, Login, Media, Target, Transport, Trunk};
-use rsipstack::dialog::DialogId;
 use rsipstack::dialog::authenticate::Credential;
 use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver};
 use rsipstack::dialog::invitation::InviteOption;
+use rsipstack::dialog::invite_dialog::InviteDialog;
 use rsipstack::sip::typed::Route;
 use rsipstack::sip::uri::Domain;
 use rsipstack::sip::{Header, Host, HostWithPort, Param, Response, Scheme, Uri};
+use rsipstack::transaction::transaction::Transaction;
 use rsipstack::transport::SipAddr;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::dialogs::Kept;
@@ -116,13 +117,14 @@ impl Telephone {
         let mut option = invite(&self.dial, &way.trunk, target, address, contact, self.shared.token());
         option.headers.get_or_insert_default().extend(Session::in_request(None, least));
         let (told, mut states) = stack.layer.new_dialog_state_channel();
-        let (dialog, mut answer) = match stack.layer.do_invite_async(option, told) {
+        let (dialog, transaction) = match stack.layer.create_client_invite_dialog(option, told) {
             Ok(begun) => begun,
             Err(error) => {
                 tracing::warn!(call.id = %self.dial.call, trunk = %way.trunk.name, "a call was not sent: {}", kind(&error));
                 return (Some(self), Outcome::Failed(NO_TRUNK));
             }
         };
+        let mut answer = answer(dialog.clone(), transaction);
         let kept = self.shared.dialogs.keep(&stack.layer, dialog);
         let mut ringing = Ringing::Silent(Instant::now() + SILENCE);
         loop {
@@ -136,14 +138,11 @@ impl Telephone {
                     None => return self.give_up(kept, answer, Cause::NORMAL).await,
                     Some(_) => {}
                 },
-                state = states.recv() => {
-                    if let Some(heard) = heard(state.as_ref()) {
+                Some(state) = states.recv() => {
+                    if let Some(heard) = heard(&state) {
                         ringing = Ringing::Heard;
                         way.is_there(address);
-                        if let Some(event) = heard {
-                            // Whoever has let go is noticed by the orders.
-                            let _ = self.events.send(event).await;
-                        }
+                        self.tell(heard).await;
                     }
                 }
                 () = ringing.too_long() => {
@@ -152,32 +151,39 @@ impl Telephone {
                     return (Some(self), Outcome::Failed(408));
                 }
                 answered = &mut answer => {
+                    while let Ok(state) = states.try_recv() {
+                        self.tell(heard(&state).flatten()).await;
+                    }
                     return self.answered(answered, kept, states, place).await;
                 }
             }
         }
     }
 
+    async fn tell(&self, event: Option<Event>) {
+        if let Some(event) = event {
+            // Whoever has let go is noticed by the orders.
+            let _ = self.events.send(event).await;
+        }
+    }
+
     async fn answered(
         self,
-        answered: Result<rsipstack::Result<(DialogId, Option<Response>)>, tokio::task::JoinError>,
+        answered: rsipstack::Result<Option<Response>>,
         kept: Kept,
         states: DialogStateReceiver,
         place: Place,
     ) -> (Option<Telephone>, Outcome) {
-        let response = match answered {
-            Ok(Ok((_, response))) => response,
-            Ok(Err(error)) => {
-                tracing::debug!(call.id = %self.dial.call, "a call failed: {}", kind(&error));
-                None
-            }
-            Err(_) => None,
-        };
+        let response = answered.unwrap_or_else(|error| {
+            tracing::debug!(call.id = %self.dial.call, "a call failed: {}", kind(&error));
+            None
+        });
         // No answer at all is what 408 says (RFC 3261 8.1.3.1).
         let Some(response) = response else { return (Some(self), Outcome::Failed(408)) };
         let status = response.status_code.code();
         match status {
             200..300 => {
+                self.shared.answers.first(&kept.dialog.id(), Instant::now());
                 let description = reading::description(&response, &response.body);
                 let session = Session::answered(Said::by(&response));
                 let Telephone { shared, dial, orders, events } = self;
@@ -197,12 +203,7 @@ impl Telephone {
     }
 
     /// Ends the attempt for good: CANCEL, and BYE should an answer cross it.
-    async fn give_up(
-        self,
-        kept: Kept,
-        answer: JoinHandle<rsipstack::Result<(DialogId, Option<Response>)>>,
-        cause: Cause,
-    ) -> (Option<Telephone>, Outcome) {
+    async fn give_up(self, kept: Kept, answer: Answer, cause: Cause) -> (Option<Telephone>, Outcome) {
         let _ = self.events.send(Event::Ended(EndedBy::Us)).await;
         let _said = self.shared.farewells.say(kept.dialog.id().call_id, standing::reason(cause));
         cancel(kept, answer).await;
@@ -234,9 +235,24 @@ impl Ringing {
     }
 }
 
+/// The final response to an INVITE, when it comes; `None` when none did.
+type Answer = Pin<Box<dyn Future<Output = rsipstack::Result<Option<Response>>> + Send>>;
+
+/// Sends the INVITE and waits for its final response.
+///
+/// The transaction is let go as soon as that has come, and not after the 32 s (64 x T1) in which the library would
+/// wait for answers by other branches: it holds 16 KiB for each call then. Its last ACK stays with the library and meets every
+/// repetition; answers by other branches are ended by [`forks`](super::forks).
+fn answer(dialog: InviteDialog, mut transaction: Transaction) -> Answer {
+    Box::pin(async move {
+        let (_, response) = dialog.process_invite(&mut transaction).await?;
+        Ok(response)
+    })
+}
+
 /// What a state of the dialogue says of the address: nothing, that it is there, or that the telephone rings.
-fn heard(state: Option<&DialogState>) -> Option<Option<Event>> {
-    match state? {
+fn heard(state: &DialogState) -> Option<Option<Event>> {
+    match state {
         DialogState::Trying(_) => Some(None),
         DialogState::Early(_, response) => {
             let description = reading::description(response, &response.body);
@@ -258,15 +274,15 @@ fn heard(state: Option<&DialogState>) -> Option<Option<Event>> {
 }
 
 /// Cancels, and keeps the dialogue until all is settled: an answer that crosses the CANCEL is ended by the library.
-async fn cancel(kept: Kept, answer: JoinHandle<rsipstack::Result<(DialogId, Option<Response>)>>) {
-    if let Err(error) = kept.dialog.cancel().await {
-        tracing::debug!("a CANCEL met no answer: {}", kind(&error));
-    }
-    let settled = answer.await;
+async fn cancel(kept: Kept, answer: Answer) {
+    let cancelled = async {
+        if let Err(error) = kept.dialog.cancel().await {
+            tracing::debug!("a CANCEL met no answer: {}", kind(&error));
+        }
+    };
+    let ((), settled) = tokio::join!(cancelled, answer);
     // The answer was there before the CANCEL was asked for.
-    if let Ok(Ok(_)) = settled
-        && kept.dialog.state().is_confirmed()
-    {
+    if settled.is_ok() && kept.dialog.state().is_confirmed() {
         standing::bye(&kept, Cause::NORMAL).await;
     }
 }

@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::datagrams::Gated;
+use super::forks::{self, Answers};
 use super::outgoing::Inspector;
 use super::tls::Tls;
 use super::trunks::Trunks;
@@ -52,6 +53,7 @@ impl Stack {
         address: SocketAddr,
         settings: &Settings,
         trunks: &Trunks,
+        answers: &Answers,
         inspector: Inspector,
         stop: CancellationToken,
     ) -> Result<(Stack, TransactionReceiver), StartError> {
@@ -61,7 +63,8 @@ impl Stack {
 
         let transport = TransportLayer::new(stop.clone());
         let gated = Arc::new(Gated::new(udp, trunks.clone()));
-        let (read, taken) = (gated.is_read(), gated.inspector());
+        let (read, (others, ended)) = (gated.is_read(), forks::others());
+        let taken = gated.inspector(answers.clone(), others);
         let udp = UdpConnection::from_socket(gated, Some(told), Some(stop.child_token())).await;
         transport.add_transport(SipConnection::Udp(udp.map_err(|e| broken(address, &e))?));
 
@@ -75,6 +78,7 @@ impl Stack {
             .build();
         let transactions = endpoint.incoming_transactions().map_err(|e| broken(address, &e))?;
         let inner = Arc::clone(&endpoint.inner);
+        forks::end_others(Arc::clone(&inner), ended);
         tokio::spawn(async move { endpoint.serve().await });
 
         // The library opens the listeners that it knows of when it begins, and it is to know of this one without

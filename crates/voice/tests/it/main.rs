@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a helper of a test unwraps, the test asserts")]
 
 mod driver;
+mod forks;
 mod sip;
 mod sipp;
 mod torture;

@@ -24,13 +24,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::sipp::{LONGEST, Sipp, until};
 
 /// Our side of a small world: SIP on loopback, and the invitations that come.
-struct World {
-    sip: Sip,
+pub struct World {
+    pub sip: Sip,
     invitations: mpsc::Receiver<Invitation>,
 }
 
 impl World {
-    async fn with(trunks: Vec<Trunk>) -> World {
+    pub async fn with(trunks: Vec<Trunk>) -> World {
         let settings = Settings {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
             calls: 1_000,
@@ -55,16 +55,16 @@ impl World {
     }
 
     /// All legs are gone, and with them every dialogue.
-    async fn is_left_empty(&self) {
+    pub async fn is_left_empty(&self) {
         until("no dialogue stays", || self.sip.counts().dialogs == 0).await;
     }
 }
 
-async fn within<T>(what: impl Future<Output = T>) -> T {
+pub async fn within<T>(what: impl Future<Output = T>) -> T {
     timeout(LONGEST, what).await.expect("in good time")
 }
 
-async fn next(leg: &mut Leg) -> Event {
+pub async fn next(leg: &mut Leg) -> Event {
     within(leg.events.recv()).await.expect("an event before the end")
 }
 
@@ -80,7 +80,7 @@ fn from_loopback() -> Trunk {
     trunk(&[("sources", "127.0.0.1")])
 }
 
-fn to(address: SocketAddr, transport: &str) -> Trunk {
+pub fn to(address: SocketAddr, transport: &str) -> Trunk {
     trunk(&[("sources", "127.0.0.1"), ("targets", &address.to_string()), ("transport", transport)])
 }
 
@@ -94,7 +94,7 @@ fn number(digits: u64) -> PhoneNumber {
     PhoneNumber::from_digits(digits).unwrap()
 }
 
-fn telephone() -> Dial {
+pub fn telephone() -> Dial {
     Dial {
         call: CallId::from_bytes([7; 16]),
         tenant: Sid::parse("acme").unwrap(),
