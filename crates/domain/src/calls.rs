@@ -15,7 +15,7 @@ use crate::live::NodeId;
 use crate::number::PhoneNumber;
 use crate::routing::RefuseReason;
 use crate::settings::Settings;
-use crate::store::{Change, Conflict, Outcome, StoreError};
+use crate::store::{Change, Conflict, Haste, Outcome, StoreError};
 use crate::tenant::{Sid, Tenant};
 use crate::time::Timestamp;
 use crate::trunk::TrunkName;
@@ -418,7 +418,7 @@ pub async fn closed(ctx: &Ctx<'_>, tenant: &Tenant, call: &mut CallRecord) -> Re
 pub async fn noted(ctx: &Ctx<'_>, call: &mut CallRecord) -> Result<Kept, StoreError> {
     let mut next = call.clone();
     next.version += 1;
-    let mut change = Change::at(ctx.now);
+    let mut change = unhurried(ctx);
     change.calls.push(next.clone());
     keep(ctx, change, call, next).await
 }
@@ -465,10 +465,15 @@ async fn step(
 ) -> Result<Kept, StoreError> {
     let mut next = call.clone();
     next.version += 1;
-    let mut change = Change::at(ctx.now);
+    let mut change = unhurried(ctx);
     change.calls.push(next.clone());
     event::owe(&mut change, tenant, Fact::Call { what, call: Box::new(next.clone()) });
     keep(ctx, change, call, next).await
+}
+
+/// A change for which no call waits.
+fn unhurried(ctx: &Ctx<'_>) -> Change {
+    Change { haste: Haste::CanWait, ..Change::at(ctx.now) }
 }
 
 async fn keep(

@@ -188,6 +188,8 @@ pub trait Store: Send + Sync {
 pub struct Change {
     /// The moment of the decision: claims held until then or earlier are free.
     pub now: Timestamp,
+    /// Whether somebody waits for it.
+    pub haste: Haste,
     /// What must hold for the change to be applied, beside its claims.
     pub guards: Vec<Guard>,
     /// Allocations to write.
@@ -218,11 +220,21 @@ pub struct Change {
     pub forget: Option<PhoneNumber>,
 }
 
+/// Whether somebody waits for a change. It is as durable either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Somebody does.
+    Prompt,
+    /// Nobody does: it may wait some milliseconds for others to share its commit with.
+    CanWait,
+}
+
 impl Change {
     /// A change decided at `now` that does nothing yet.
     pub fn at(now: Timestamp) -> Change {
         Change {
             now,
+            haste: Haste::Prompt,
             guards: Vec::new(),
             allocations: Vec::new(),
             take: Vec::new(),

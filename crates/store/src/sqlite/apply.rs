@@ -50,6 +50,7 @@ pub(super) fn apply(tx: &Connection, change: &Change, held: Option<&Held>) -> Re
 fn apply_in_order(tx: &Connection, change: &Change, held: Option<&Held>) -> Result<(), Stop> {
     let Change {
         now,
+        haste: _,
         guards,
         allocations,
         take,

@@ -3,16 +3,20 @@
 //! A durable commit costs a wait for the disk. Shared by all that wait, it costs each a little of it, the more
 //! callers the less. What one change does wrong it does to itself: each has a savepoint. What the disk does wrong
 //! happens to the whole batch: nothing of it is kept, all are told, and the next batch tries anew.
+//!
+//! Changes that nobody waits for, the steps of calls, lie on a shelf until somebody's change comes or [`LINGER`] has passed:
+//! a call's four steps would cost four commits otherwise.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use callveil_domain::delivery::{Lease, Settled};
 use callveil_domain::live::NodeId;
-use callveil_domain::store::{Change, Outcome, StoreError, Tidied, Tidy};
+use callveil_domain::store::{Change, Haste, Outcome, StoreError, Tidied, Tidy};
 use callveil_domain::time::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -33,15 +37,24 @@ const QUEUE: usize = 8_192;
 /// lowering it makes each pay more for the disk.
 const BATCH: usize = 512;
 
+/// How long a change that nobody waits for may lie.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// Changes that nobody waits for.
+type Shelf = Arc<Mutex<Vec<Job>>>;
+
 /// The way to the writing thread.
 pub(super) struct Writer {
     /// `None` only while it is dropped.
     jobs: Option<SyncSender<Job>>,
+    shelf: Shelf,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What may be asked of the writer.
 enum Job {
+    /// To look at the shelf.
+    Look,
     Apply(Asked<Box<Wanted>, Outcome>),
     Rehearse(Asked<Box<Wanted>, Outcome>),
     Tidy(Asked<Box<Tidy>, Tidied>),
@@ -74,15 +87,42 @@ impl Writer {
     /// Starts the thread with its connection.
     pub(super) fn start(db: Connection, checkpointer: Checkpointer, commits: Commits) -> io::Result<Writer> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let desk = Desk { db, checkpointer, commits, position: Position::default(), failing: false };
+        let shelf = Shelf::default();
+        let position = Position::default();
+        let desk = Desk { db, checkpointer, commits, shelf: Arc::clone(&shelf), position, failing: false };
         let thread =
             thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work(&waiting))?;
-        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Writer { jobs: Some(jobs), shelf, thread: Some(thread) })
     }
 
     /// Applies a change.
     pub(super) async fn apply(&self, wanted: Wanted) -> Result<Outcome, StoreError> {
-        self.ask(Box::new(wanted), Job::Apply).await
+        match wanted.change.haste {
+            Haste::Prompt => self.ask(Box::new(wanted), Job::Apply).await,
+            Haste::CanWait => {
+                let (answer, answered) = oneshot::channel();
+                self.lay(Job::Apply(Asked { question: Box::new(wanted), found: None, answer }))?;
+                answered.await.unwrap_or_else(|_| Err(gone()))
+            }
+        }
+    }
+
+    /// Lays a job on the shelf, and calls for somebody to look when it is the first there.
+    fn lay(&self, job: Job) -> Result<(), StoreError> {
+        let mut shelf = lock(&self.shelf);
+        if shelf.len() >= QUEUE {
+            return Err(StoreError::Busy);
+        }
+        shelf.push(job);
+        if shelf.len() > 1 {
+            return Ok(());
+        }
+        drop(shelf);
+        match self.jobs.as_ref().map(|jobs| jobs.try_send(Job::Look)) {
+            // A thread that has so much to do looks at the shelf each time.
+            Some(Ok(()) | Err(TrySendError::Full(_))) => Ok(()),
+            Some(Err(TrySendError::Disconnected(_))) | None => Err(gone()),
+        }
     }
 
     /// Applies a change and undoes it.
@@ -121,6 +161,10 @@ impl Writer {
     }
 }
 
+fn lock(shelf: &Shelf) -> MutexGuard<'_, Vec<Job>> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn gone() -> StoreError {
     StoreError::Unavailable("the writing thread has ended".to_owned())
 }
@@ -140,6 +184,7 @@ struct Desk {
     db: Connection,
     checkpointer: Checkpointer,
     commits: Commits,
+    shelf: Shelf,
     position: Position,
     /// Whether the batch before could not be kept, so that only the first failure and the recovery are told.
     failing: bool,
@@ -149,8 +194,10 @@ impl Desk {
     /// Writes until nobody can ask any more.
     fn work(mut self, waiting: &Receiver<Job>) {
         while let Ok(first) = waiting.recv() {
-            let mut batch = vec![first];
-            batch.extend(waiting.try_iter().take(BATCH - 1));
+            let mut batch = self.gather(first, waiting);
+            if batch.is_empty() {
+                continue;
+            }
             let kept = self.write(&mut batch);
             self.commits.count();
             self.note(&kept, batch.len());
@@ -162,6 +209,19 @@ impl Desk {
                 Err(_) => self.checkpointer.after_failure(&self.db),
             }
         }
+    }
+
+    /// All that wait, after the first. Only the shelf is waited for, and only while nobody waits for us.
+    fn gather(&self, first: Job, waiting: &Receiver<Job>) -> Vec<Job> {
+        let mut batch = Vec::new();
+        if matches!(first, Job::Look) {
+            batch.extend(waiting.recv_timeout(LINGER).ok());
+        }
+        batch.push(first);
+        batch.extend(waiting.try_iter().take(BATCH - batch.len()));
+        batch.retain(|job| !matches!(job, Job::Look));
+        batch.append(&mut lock(&self.shelf));
+        batch
     }
 
     /// Does all jobs of a batch in one transaction.
@@ -212,6 +272,7 @@ impl Job {
     /// when nothing of the batch can be.
     fn work(&mut self, db: &Connection, position: &mut Position) -> Result<Option<Timestamp>, StoreError> {
         match self {
+            Job::Look => Ok(None),
             Job::Apply(asked) => {
                 let Wanted { change, held } = &*asked.question;
                 let found =
@@ -249,6 +310,7 @@ impl Job {
     /// Tells what was found, if it was kept.
     fn answer(self, kept: &Result<(), StoreError>) {
         match self {
+            Job::Look => {}
             Job::Apply(asked) | Job::Rehearse(asked) => asked.answer(kept),
             Job::Tidy(asked) => asked.answer(kept),
             Job::Beat(asked) => asked.answer(kept),

@@ -101,6 +101,7 @@ contract! {
         whole_changes:
             nothing_is_kept_of_a_refused_change,
             a_refused_change_leaves_its_neighbours,
+            a_change_that_can_wait_needs_no_other,
             a_change_that_no_program_should_make_fails_alone,
             a_rehearsal_keeps_nothing,
             a_moved_allocation_goes_before_its_claims,

@@ -1,7 +1,7 @@
 //! A change is applied as if alone: all of it, or nothing.
 
 use callveil_domain::allocation::{Allocation, Ending};
-use callveil_domain::store::{AllocationWrite, Change, Conflict, DirectoryWrite, Outcome, StoreError};
+use callveil_domain::store::{AllocationWrite, Change, Conflict, DirectoryWrite, Haste, Outcome, StoreError};
 use callveil_domain::tenant::Sid;
 
 use super::receipts::receipt;
@@ -36,12 +36,14 @@ pub async fn a_refused_change_leaves_its_neighbours(world: &World) {
     // Sent at once, so that they are applied in one batch where a store has such.
     let changes: Vec<Change> = (1..=40)
         .map(|n| {
-            create(&allocation(
+            let haste = if n % 3 == 0 { Haste::CanWait } else { Haste::Prompt };
+            let change = create(&allocation(
                 n,
                 vn(1 + n.cast_unsigned() % 4),
                 n.cast_unsigned(),
                 49 - n.cast_unsigned() % 2,
-            ))
+            ));
+            Change { haste, ..change }
         })
         .collect();
     let tasks: Vec<_> = changes
@@ -66,6 +68,13 @@ pub async fn a_refused_change_leaves_its_neighbours(world: &World) {
     }
     // Four virtual numbers, on each of which one of the two people that all share can stand once.
     assert!((4..=8).contains(&applied), "{applied}");
+}
+
+pub async fn a_change_that_can_wait_needs_no_other(world: &World) {
+    for n in 1..=3 {
+        let change = create(&allocation(n, vn(n.cast_unsigned()), 1, 2));
+        world.applied(Change { haste: Haste::CanWait, ..change }).await;
+    }
 }
 
 pub async fn a_change_that_no_program_should_make_fails_alone(world: &World) {
