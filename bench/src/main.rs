@@ -51,7 +51,9 @@ async fn main() -> anyhow::Result<()> {
         Some("postgres") => postgres::postgres(rounds(&arguments)?).await,
         Some("markets") => markets(arguments.get(1).map_or(Ok(1), |scale| scale.parse())?),
         Some("signalling") => signalling::signalling(rounds(&arguments)?).await,
-        Some("steady") => signalling::steady().await,
+        Some("steady") => {
+            signalling::steady(number(&arguments, 1, 1_500)?, number(&arguments, 2, 50_000)?).await
+        }
         Some("ringing") => ringing::ringing().await,
         Some("webhooks") => webhooks::webhooks().await,
         Some("media") => media(arguments[1..].to_vec()).await,
@@ -68,7 +70,7 @@ async fn main() -> anyhow::Result<()> {
             postgres::postgres(ROUNDS).await?;
             markets(1)?;
             signalling::signalling(ROUNDS).await?;
-            signalling::steady().await?;
+            signalling::steady(1_500, 50_000).await?;
             ringing::ringing().await?;
             webhooks::webhooks().await?;
             media(Vec::new()).await
@@ -79,6 +81,11 @@ async fn main() -> anyhow::Result<()> {
 /// Sound, by threads of its own: `media CALLS RECORDED`.
 async fn media(arguments: Vec<String>) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || media::media(&arguments)).await?
+}
+
+/// The number at this place of the arguments, or the usual one.
+fn number(arguments: &[String], place: usize, usual: u32) -> anyhow::Result<u32> {
+    Ok(arguments.get(place).map_or(Ok(usual), |number| number.parse())?)
 }
 
 /// The rounds that the second argument asks for.

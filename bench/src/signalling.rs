@@ -93,9 +93,9 @@ pub async fn signalling(rounds: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 50,000 calls at 1,500 a second: none may fail, and each leaves its record.
-pub async fn steady() -> anyhow::Result<()> {
-    say("\nSteady: 50,000 calls at 1,500/s");
+/// Calls at a steady rate: none may fail, and each leaves its record.
+pub async fn steady(rate: u32, count: u32) -> anyhow::Result<()> {
+    say(&format!("\nSteady: {count} calls at {rate}/s"));
     let lines = Lines::new(20_000).await?;
     let _called = Called::start(lines.called, lines.path())?;
     let (server, sip) = lines.serve().await?;
@@ -105,19 +105,19 @@ pub async fn steady() -> anyhow::Result<()> {
     }
     let before = server.processor_seconds()?;
     let idle = server.resident_mib()?;
-    let became = lines.call(sip, 1_500, 50_000).await?;
-    let used = (server.processor_seconds()? - before) / 50_000.0 * 1e6;
+    let became = lines.call(sip, rate, count).await?;
+    let used = (server.processor_seconds()? - before) / f64::from(count) * 1e6;
     let memory = server.resident_mib()?;
     pause(Duration::from_secs(2)).await;
     let records = lines.records()?;
     report(
-        "1,500 calls/s, 50,000 calls",
+        &format!("{rate} calls/s, {count} calls"),
         &format!("{} failed, {} sent again, {records} records", became.failed, became.sent_again),
         "0 failed, 0 sent again",
-        became.clean() && records >= 50_400,
+        became.clean() && records >= u64::from(count) + 400,
     );
     // The calls of the last 32 s (64 x T1) are what their timers keep.
-    let kept = (memory - idle) * 1_024.0 / (1_500.0 * became.seconds.min(32.0));
+    let kept = (memory - idle) * 1_024.0 / (f64::from(rate) * became.seconds.min(32.0));
     report(
         "memory a call in its 32 s",
         &format!("{kept:.1} KiB, {memory:.0} MiB in all, {used:.0} us of processor a call"),
