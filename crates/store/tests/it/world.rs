@@ -72,10 +72,12 @@ pub async fn pooled_postgres_here() -> (World, String) {
     postgres_at(Pooler::shared(&cluster).url(&cluster.fresh_database())).await
 }
 
-/// The contract on PostgreSQL with all that an operator may choose: a table a month, and a wall between tenants.
+/// The contract on PostgreSQL with all that an operator may choose: a table a month, a wall between tenants, and a
+/// pooler before it.
 pub async fn divided_postgres() -> World {
     let cluster = shared_cluster();
-    let url = format!("{}?tenant_role={TENANT_ROLE}", cluster.url(&cluster.fresh_database()));
+    let url = Pooler::shared(&cluster).url(&cluster.fresh_database());
+    let url = format!("{url}&tenant_role={TENANT_ROLE}");
     callveil_store::postgres::migrate(&url.parse().unwrap()).await.unwrap();
     let store = open_postgres(&url).await;
     store.divide_by_month(at(0)).await.unwrap();
