@@ -45,6 +45,8 @@ use tokio_util::sync::CancellationToken;
 use crate::leg::{Dial, Invitation, Leg, Port};
 
 pub use probe::{Probed, Silence};
+#[doc(hidden)]
+pub use reading::read_through;
 pub use tls::Identity;
 
 use dialogs::Dialogs;

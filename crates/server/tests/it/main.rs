@@ -18,6 +18,8 @@ mod crash;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod intruders;

@@ -380,6 +380,9 @@ fn crypto(value: &str) -> Option<Key> {
     Some(Key { tag, material })
 }
 
+/// A payload type that means nothing by itself.
+const UNKNOWN: u8 = 127;
+
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
 impl Kind {
@@ -438,8 +441,9 @@ impl fmt::Display for Sdp {
 impl Media {
     fn write(&self, session: IpAddr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "m={} {} {}", self.kind.name(), self.at.port(), self.profile.name())?;
+        // There must be one; where sound is wanted, 0 would be mu-law.
         if self.formats.is_empty() {
-            write!(f, " 0")?;
+            write!(f, " {}", if self.wanted() { UNKNOWN } else { 0 })?;
         }
         for format in &self.formats {
             write!(f, " {}", format.payload_type)?;

@@ -1,11 +1,39 @@
 //! What we take from a peer's message: numbers, an offer, a few words. Everything else stays where it came.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use callveil_domain::number::PhoneNumber;
-use callveil_domain::trunk::{Identity, Trunk};
-use rsipstack::sip::{HasHeaders, Header, HeadersExt, Request};
+use callveil_domain::trunk::{Identity, Trunk, TrunkName};
+use rsipstack::dialog::DialogId;
+use rsipstack::sip::{HasHeaders, Header, HeadersExt, Request, SipMessage, Transport as Carried};
+use rsipstack::transaction::key::{TransactionKey, TransactionRole};
+use rsipstack::transport::SipConnection;
 
+use super::session::Said;
 use crate::leg::{Attestation, Description};
+
+/// Reads a message as the library does, and all that is ever taken of it, to see that no harm comes of any.
+pub fn read_through(message: &[u8]) {
+    let Ok(message) = SipMessage::try_from(message) else { return };
+    let peer = SocketAddr::from(([192, 0, 2, 2], 5060));
+    let Ok(message) = SipConnection::update_msg_received(message, peer, Carried::Udp) else { return };
+    let trunk = Trunk::new(TrunkName::parse("one").expect("law: a short word is a name"));
+    match &message {
+        SipMessage::Request(request) => {
+            let _ = TransactionKey::from_request(request, TransactionRole::Server);
+            let _ = DialogId::try_from((request, TransactionRole::Server));
+            let _ = (dialled(request, &trunk), caller(request, &trunk), attestation(request));
+            let _ = (description(request, &request.body), max_forwards(request), digit(request));
+            let _ = Said::by(request).is_too_short();
+        }
+        SipMessage::Response(response) => {
+            let _ = TransactionKey::from_response(response, TransactionRole::Client);
+            let _ = DialogId::try_from((response, TransactionRole::Client));
+            let _ = (description(response, &response.body), Said::by(response).shortest());
+        }
+    }
+}
 
 /// The number that was dialled.
 pub(super) fn dialled(request: &Request, trunk: &Trunk) -> Option<PhoneNumber> {
@@ -147,8 +175,6 @@ fn user(address: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use callveil_domain::trunk::TrunkName;
-
     use super::*;
 
     const CALLER: u64 = 12_025_550_101;

@@ -13,6 +13,15 @@ fn audio(lines: &[&str]) -> Media {
 }
 
 #[test]
+fn a_medium_without_a_format_that_we_know_is_written_as_one() {
+    let read =
+        parse(&["v=0", "c=IN IP4 192.0.2.9", "m=audio 20000 RTP/AVP 98", "a=rtpmap:98 x/8000"]).unwrap();
+    assert!(read.media[0].formats.is_empty());
+
+    assert_eq!(Sdp::parse(read.to_string().as_bytes()), Ok(read));
+}
+
+#[test]
 fn our_text_is_known_to_the_letter() {
     let at: SocketAddr = "203.0.113.5:40000".parse().unwrap();
     let media = Media {
