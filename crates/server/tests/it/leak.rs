@@ -1,6 +1,7 @@
 //! Nothing of one party reaches the other, and nothing of what they write is kept: calls of every kind between two
 //! telephones that write canary numbers into every field and line that has ever carried one. All that either hears,
-//! and all that the program leaves behind, is searched for them in every form.
+//! and all that the program leaves behind, is searched for them in every form: the log with all that can be had of it,
+//! the SIP messages too, metrics, files, and what another tenant is sent and can read.
 //!
 //! `CALLVEIL_LEAK_CALLS` makes so many calls in the place of a hundred.
 
@@ -17,10 +18,11 @@ use self::canary::{Canary, Net, PARTY, Side};
 use self::letters::{Dialog, REFUSED, SSRC, description, reports, sound};
 use crate::http::Client;
 use crate::phone::{LOOKS, Message, Phone};
-use crate::world::{Server, World, virtual_number};
+use crate::webhooks::{Receiver, Reply};
+use crate::world::{SOON, Server, Tenant, World, party, until, virtual_number};
 
 /// The kinds of calls, in turn.
-const KINDS: [Kind; 12] = [
+pub const KINDS: [Kind; 12] = [
     Kind::Talk { hangs_up: Side::A, early: false },
     Kind::Fails(486),
     Kind::Fails(302),
@@ -36,7 +38,7 @@ const KINDS: [Kind; 12] = [
 ];
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub enum Kind {
     /// They talk, write to each other and hold; then one hangs up.
     Talk { hangs_up: Side, early: bool },
     /// The called telephone will not have it.
@@ -51,10 +53,11 @@ enum Kind {
 const FIRST: u32 = 314_159;
 
 /// The program, and a telephone on either side of it.
-struct Stage {
+pub struct Stage {
     world: World,
     server: Server,
     api: Client,
+    other: Other,
     there: SocketAddr,
     caller: Phone,
     called: Phone,
@@ -62,39 +65,51 @@ struct Stage {
     findings: Vec<String>,
 }
 
+/// Another tenant, who has nothing to do with the calls.
+struct Other {
+    tenant: Tenant,
+    /// Where the events of the tenant whose calls they are go, and its own.
+    theirs: Receiver,
+    own: Receiver,
+}
+
 /// What was heard of a call on the two sides.
-struct Heard {
+pub struct Heard {
     call: u32,
     by_a: Vec<u8>,
     by_b: Vec<u8>,
+    /// Where A and B hear sound.
+    sound: [u16; 2],
 }
 
 impl Stage {
     fn set() -> Stage {
+        let world = World::new().with_variable("CALLVEIL_MEDIA_RECORDINGS", "./recordings");
+        Stage::set_in(world, &["recording=on"])
+    }
+
+    /// The same in this world, with more settings of the tenant.
+    pub fn set_in(world: World, more: &[&str]) -> Stage {
         let called = Phone::new();
-        let world = World::new()
-            .with_variable("CALLVEIL_LOG_LEVEL", "trace")
-            .with_variable("CALLVEIL_MEDIA_RECORDINGS", "./recordings");
+        let world = world
+            .with_variable("CALLVEIL_LOG_LEVEL", "trace,callveil::sip=debug")
+            .with_variable("CALLVEIL_WEBHOOKS_ALLOW", "127.0.0.0/8")
+            .with_variable("CALLVEIL_WEBHOOKS_ALLOW_HTTP", "true");
         let tenant = world.tenant("acme", 1);
-        world.json(&[
-            "settings",
-            "set",
-            "--tenant",
-            "acme",
-            "announcements=none",
-            "early_media=true",
-            "recording=on",
-        ]);
+        let settings = ["settings", "set", "--tenant", "acme", "announcements=none", "early_media=true"];
+        world.json(&[&settings, more].concat());
+        let other = Other::open(&world);
         let target = called.at.to_string();
         world.json(&["trunk", "add", "loop", "--source", "127.0.0.1", "--target", &target]);
         let server = world.serve();
         let there = server.sip();
         let api = tenant.client(&server);
-        Stage { world, server, api, there, caller: Phone::new(), called, calls: 0, findings: Vec::new() }
+        let caller = Phone::new();
+        Stage { world, server, api, other, there, caller, called, calls: 0, findings: Vec::new() }
     }
 
     /// Makes one call, of the kind whose turn it is and in the direction whose turn it is.
-    fn call(&mut self) -> Heard {
+    pub fn call(&mut self) -> Heard {
         let turn = self.calls as usize;
         let number = FIRST + self.calls;
         self.calls += 1;
@@ -111,17 +126,18 @@ impl Stage {
         self.caller.reports();
         self.called.reports();
         let (to_caller, to_called) = (self.caller.forget(), self.called.forget());
-        let (by_a, by_b) = match caller.side {
-            Side::A => (to_caller, to_called),
-            Side::B => (to_called, to_caller),
+        let ports = [self.caller.sound(), self.called.sound()];
+        let (by_a, by_b, sound) = match caller.side {
+            Side::A => (to_caller, to_called, ports),
+            Side::B => (to_called, to_caller, [ports[1], ports[0]]),
         };
-        Heard { call: number, by_a, by_b }
+        Heard { call: number, by_a, by_b, sound }
     }
 
     /// Searches what each side heard of a call for what the other wrote in it. Marks of other calls are not looked
     /// for: among very many, some are met in random numbers.
-    fn search_legs(&mut self, heard: &Heard) {
-        let Heard { call, by_a, by_b } = heard;
+    pub fn search_legs(&mut self, heard: &Heard) {
+        let Heard { call, by_a, by_b, sound } = heard;
         for (heard, by, other) in [(by_a, "A", Side::B), (by_b, "B", Side::A)] {
             let mut net = Net::default();
             net.add_digits(&Canary { side: other, call: *call }.mark());
@@ -130,6 +146,10 @@ impl Stage {
             // A search that finds nothing must be one that would have found something.
             let text = String::from_utf8_lossy(heard);
             assert!(text.contains(&virtual_number(1)), "{by} heard the virtual number");
+            let port = sound[usize::from(other == Side::B)];
+            if text.contains(&format!("m=audio {port} ")) {
+                self.findings.push(format!("on the leg of {by}: where the other hears sound"));
+            }
             if text.to_ascii_lowercase().contains("authorization:") {
                 self.findings.push(format!("a challenge was answered on the leg of {by}"));
             }
@@ -240,8 +260,8 @@ impl Stage {
     }
 
     /// Ends the program and searches all that it leaves, too.
-    fn search(self) -> Vec<String> {
-        let Stage { world, server, calls, mut findings, .. } = self;
+    pub fn search(self) -> Vec<String> {
+        let Stage { world, server, other, calls, mut findings, .. } = self;
         // The parties' own numbers are kept; all else that they wrote is not. Of very many calls, a hundred stand for
         // all of them.
         let (mut marks, mut kept, mut written) = (Net::default(), Net::default(), Net::default());
@@ -253,6 +273,7 @@ impl Stage {
                 (PARTY + 1..100).for_each(|place| written.add_number(&canary.number(place)));
             }
         }
+        let (sent, readable) = other.learns(&server);
         let metrics = Client::new(server.metrics, "", "", "").get("/metrics").body;
         let log = server.log_file();
         assert!(server.stop().success());
@@ -261,19 +282,67 @@ impl Stage {
             findings.extend(net.finds(bytes).into_iter().map(|found| format!("{place}: {found}")));
         };
         look(&marks, &metrics, "the metrics");
-        look(&marks, &fs::read(&log).unwrap(), "the log");
+        look(&marks, &sent, "what another tenant is sent");
+        look(&marks, &readable, "what another tenant can read");
+        let text = fs::read(&log).unwrap();
+        look(&marks, &text, "the log");
+        let mut dialled = Net::default();
+        dialled.add_number(&virtual_number(1));
+        look(&dialled, &text, "the log");
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.contains("INVITE sip:+91") && text.contains("SIP/2.0 200 "), "the messages are logged");
         for file in files(&world.path("")).into_iter().filter(|file| *file != log) {
             let name = file.to_str().unwrap();
             look(&marks, name.as_bytes(), "the name of a file");
             look(&written, &fs::read(&file).unwrap(), name);
         }
-        assert!(fs::read_dir(world.path("recordings")).unwrap().next().is_some(), "calls were recorded");
+        if let Ok(mut recordings) = fs::read_dir(world.path("recordings")) {
+            assert!(recordings.any(|file| is_wav(&file.unwrap().path())), "calls were recorded");
+        }
         let database = fs::read(world.path("callveil.db")).unwrap();
         assert!(
             !kept.finds(&database).is_empty(),
             "the numbers of allocations are in the database, and found"
         );
         findings
+    }
+}
+
+impl Other {
+    /// Makes the tenant, and has every event of either sent somewhere.
+    fn open(world: &World) -> Other {
+        let made = world.json(&["tenant", "create", "other"]);
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        let tenant = Tenant { sid: "other".to_owned(), key: text("api_key"), token: text("api_token") };
+        let number = world.write("other.csv", &format!("{},KA,mobile\n", virtual_number(9)));
+        world.json(&["number", "import", "--tenant", "other", number.to_str().unwrap()]);
+        let [theirs, own] = [(); 2].map(|()| Receiver::start(|| Reply::Take));
+        for (sid, receiver) in [("acme", &theirs), ("other", &own)] {
+            world.json(&["settings", "set", "--tenant", sid, "event_stream=true"]);
+            world.json(&["endpoint", "add", "--tenant", sid, &receiver.url()]);
+        }
+        Other { tenant, theirs, own }
+    }
+
+    /// All that it is sent, and can read, when something of its own has happened after the calls.
+    fn learns(&self, server: &Server) -> (Vec<u8>, Vec<u8>) {
+        let mut own = self.tenant.client(server);
+        own.post(
+            "",
+            &json!({"connection_id": "own", "aparty_numbers": [party(1)], "bparty_numbers": [party(2)], "usage": "twoway"}),
+        )
+        .data();
+        until("events of both", SOON, || !self.theirs.taken().is_empty() && !self.own.taken().is_empty());
+        let sent = self.own.taken().into_iter().flat_map(|taken| taken.body.into_bytes()).collect();
+        let mut api = Client::new(server.http, "/v1/tenants/other", &self.tenant.key, &self.tenant.token);
+        let pages =
+            ["/greenvn?connection_id=own", "/calls", "/events", "/deliveries", "/endpoints", "/settings"];
+        let readable = pages.map(|page| {
+            let answer = api.get(page);
+            assert_eq!(answer.status, 200, "{page}: {answer:?}");
+            answer.body
+        });
+        (sent, readable.concat())
     }
 }
 
@@ -300,6 +369,10 @@ fn write_everything(phone: &mut Phone, dialog: &mut Dialog) {
             phone.say(there, &dialog.request("ACK", extra, "", ""));
         }
     }
+}
+
+fn is_wav(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "wav")
 }
 
 /// All files below a directory.

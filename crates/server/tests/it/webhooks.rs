@@ -35,11 +35,11 @@ use crate::world::{Server, Tenant, World, finish_within, party, until};
 
 /// What a receiver took.
 #[derive(Clone, Debug)]
-struct Taken {
+pub struct Taken {
     id: String,
     signature: String,
     timestamp: String,
-    body: String,
+    pub body: String,
 }
 
 impl Taken {
@@ -50,7 +50,7 @@ impl Taken {
 
 /// What a receiver does with a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reply {
+pub enum Reply {
     Take,
     Answer(&'static str),
     Close,
@@ -58,14 +58,14 @@ enum Reply {
 }
 
 /// A receiver on loopback. Its threads end with the test.
-struct Receiver {
+pub struct Receiver {
     address: SocketAddr,
     taken: Arc<Mutex<Vec<Taken>>>,
     refused: Arc<AtomicUsize>,
 }
 
 impl Receiver {
-    fn start(reply: impl FnMut() -> Reply + Send + 'static) -> Receiver {
+    pub fn start(reply: impl FnMut() -> Reply + Send + 'static) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let receiver = Receiver {
             address: listener.local_addr().unwrap(),
@@ -97,11 +97,11 @@ impl Receiver {
         receiver
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
-    fn taken(&self) -> Vec<Taken> {
+    pub fn taken(&self) -> Vec<Taken> {
         self.taken.lock().unwrap().clone()
     }
 }
