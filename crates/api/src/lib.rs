@@ -70,6 +70,8 @@ pub struct ApiConfig {
     pub most_in_flight: usize,
     /// Recordings that links lead to, if any are kept here.
     pub recordings: Option<Recordings>,
+    /// Whether calls can be recorded here.
+    pub records: bool,
 }
 
 impl Default for ApiConfig {
@@ -79,6 +81,7 @@ impl Default for ApiConfig {
             request_timeout: Duration::from_secs(30),
             most_in_flight: 4096,
             recordings: None,
+            records: true,
         }
     }
 }

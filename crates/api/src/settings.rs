@@ -63,7 +63,7 @@ pub(crate) async fn change(
     conditions: Conditions,
     Body(body): Body,
 ) -> Result<Response<ResponseBody>, Problem> {
-    let changes = read_changes(&body, &tenant.settings)?;
+    let changes = read_changes(&body, &tenant.settings, api.config.records)?;
     let mut rng = api.node.rng();
     let ctx = tenant.ctx(&api.node, &mut *rng, conditions.effect);
     let settings = match change_settings(&ctx, &tenant, Hand::Tenant, &changes).await {
@@ -79,7 +79,7 @@ pub(crate) async fn change(
 
 /// The settings that are sent and not what they are already: whoever sends back all that was read may do so,
 /// although some are the operator's.
-fn read_changes(body: &[u8], present: &Settings) -> Result<Vec<(String, String)>, Problem> {
+fn read_changes(body: &[u8], present: &Settings, records: bool) -> Result<Vec<(String, String)>, Problem> {
     let Pairs(sent) = lenient::read(body)?;
     let mut faults = Faults::default();
     let mut changes = Vec::new();
@@ -89,6 +89,11 @@ fn read_changes(body: &[u8], present: &Settings) -> Result<Vec<(String, String)>
             Ok(Some(text)) if text == present.text(setting) => {}
             Ok(Some(_)) if setting.hand == Hand::Operator => {
                 faults.push(Kind::OperatorsOnly, setting.name, "is the operator's to change");
+            }
+            Ok(Some(text))
+                if setting.name == "recording" && !records && !text.eq_ignore_ascii_case("off") =>
+            {
+                faults.push(Kind::Bad, setting.name, "must be off: nothing is recorded on this server");
             }
             Ok(Some(text)) => changes.push((setting.name.to_owned(), text)),
             Ok(None) => {}
@@ -169,6 +174,7 @@ impl PartialSchema for AllSettings<'_> {
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::ApiConfig;
     use crate::world::{World, order};
 
     #[tokio::test]
@@ -259,6 +265,14 @@ mod tests {
         let mut abroad = order("order-1");
         abroad["bparty_numbers"] = json!(["+12025550102"]);
         assert_eq!(world.post(abroad).await.granted().data()["bparty_numbers"], json!(["+12025550102"]));
+    }
+
+    #[tokio::test]
+    async fn recording_is_refused_where_nothing_can_be_recorded() {
+        let world = World::with(ApiConfig { records: false, ..ApiConfig::default() }).await;
+        let reply = world.put("/settings", json!({"recording": "told"})).await;
+        assert_eq!(reply.refused(400, 5).json()["detail"]["fields"][0]["path"], json!("recording"));
+        world.put("/settings", json!({"recording": "off"})).await.granted();
     }
 
     #[tokio::test]

@@ -115,6 +115,19 @@ pub struct Media {
     pub recording_link: Duration,
 }
 
+impl Media {
+    /// Why calls cannot be recorded here, if so.
+    pub fn records_nothing(&self) -> Option<&'static str> {
+        match (self.engine, self.recordings.path()) {
+            (MediaEngine::Rtpengine, _) => {
+                Some("media.engine is rtpengine, with which callveil records nothing")
+            }
+            (MediaEngine::Relay, None) => Some("media.recordings is none"),
+            (MediaEngine::Relay, Some(_)) => None,
+        }
+    }
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug)]
 pub struct Log {

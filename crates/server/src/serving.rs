@@ -133,6 +133,7 @@ fn api(at: &Installation, config: &Config, kept: Option<&Kept>) -> ApiState {
         request_timeout: config.http.request_timeout,
         most_in_flight: config.http.requests.get(),
         recordings: kept.map(|kept| kept.recordings.clone()),
+        records: config.media.records_nothing().is_none(),
     };
     ApiState::new(Arc::clone(&at.node), limits, Metrics::default())
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callveil_domain::call::course::Recording;
 use callveil_domain::node::Node;
 use callveil_domain::tenant::Directory;
 use callveil_domain::trunk::Trunk;
@@ -57,6 +58,8 @@ impl Telephone {
         if listen.is_empty() {
             return Ok(Telephone { line: None });
         }
+        let directory = at.node.directory();
+        can_record(config, &directory)?;
         let settings = sip::Settings {
             listen,
             public: config.sip.public.values().to_vec(),
@@ -66,7 +69,6 @@ impl Telephone {
             identity: identity(config)?,
             authorities: config.sip.authorities.path().map(read).transpose()?,
         };
-        let directory = at.node.directory();
         let trunks = Trunks { written: config.trunks.clone() };
         let started = sip::start(settings, trunks.with(&directory), randomness()).await;
         let (sip, invitations) = started.map_err(|e| not_listening(&e))?;
@@ -118,6 +120,19 @@ impl Telephone {
             );
         }
         line.sip.stop();
+    }
+}
+
+/// Refuses to start where a tenant's calls are to be recorded and cannot be: nobody would notice until a recording is
+/// looked for.
+fn can_record(config: &Config, directory: &Directory) -> Result<(), CommandError> {
+    let Some(why) = config.media.records_nothing() else { return Ok(()) };
+    let recorded = directory.tenants().find(|tenant| tenant.settings.call.recording != Recording::Off);
+    match recorded.map(|tenant| &tenant.sid) {
+        None => Ok(()),
+        Some(sid) => Err(CommandError::new(format!("recording the calls of {sid}"), why).fix(format!(
+            "`callveil settings set --tenant {sid} recording=off`, or set media.engine to relay and media.recordings to a directory"
+        ))),
     }
 }
 
@@ -185,7 +200,8 @@ fn prompts(config: &Config) -> Prompts {
 /// The lines to an rtpengine, which answers on them.
 async fn rtpengine(config: &Config) -> Result<Rtpengine, CommandError> {
     let (orders, digits) = (config.media.rtpengine.address(), config.media.rtpengine_keys.address());
-    let settings = rtpengine::Config { orders, digits, prompts: prompts(config) };
+    let silence = config.media.silence;
+    let settings = rtpengine::Config { orders, digits, prompts: prompts(config), silence };
     let doing = || format!("reaching rtpengine at {orders}");
     let failed = |why: &dyn std::fmt::Display| {
         CommandError::new(doing(), why.to_string())

@@ -2,7 +2,7 @@
 
 mod edge;
 mod lines;
-mod matrix;
+pub mod matrix;
 mod operating;
 
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ fn furnished(world: &World) -> (Server, Tenant) {
     (server, tenant)
 }
 
-fn allocate(server: &Server, tenant: &Tenant, more: &Value) {
+pub fn allocate(server: &Server, tenant: &Tenant, more: &Value) {
     let mut order = json!({
         "connection_id": "order-1", "aparty_numbers": [party(1)], "bparty_numbers": [party(2)],
         "usage": "twoway", "preferences": {"greenvn": virtual_number(1)}, "strictness": true,
@@ -42,7 +42,7 @@ fn allocate(server: &Server, tenant: &Tenant, more: &Value) {
 }
 
 /// Adds a trunk whose calls come from loopback and go to `target`.
-fn add_trunk(world: &World, target: SocketAddr, more: &[(&str, &str)]) {
+pub fn add_trunk(world: &World, target: SocketAddr, more: &[(&str, &str)]) {
     let mut trunk = Trunk::new(TrunkName::parse("carrier").unwrap());
     let target = target.to_string();
     let settings = [("sources", "127.0.0.1"), ("targets", target.as_str()), ("probe", "off")];

@@ -38,6 +38,8 @@ mod phone;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod rtpengine;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod webhooks;

@@ -2,7 +2,7 @@
 //!
 //! We order by its ng protocol and it does the rest. It is given descriptions that are made by us from what was parsed,
 //! and its own are parsed and made anew: nothing of a peer's text passes through it. It counts its packets by the
-//! peer's numbers, and cannot record to our files.
+//! peer's numbers, and cannot record to our files. Who has gone silent is asked of it ([`silence`]).
 //!
 //! A call has two ends there, the caller's and the far one; what it is told of a far end that there is not yet is that
 //! it listens nowhere. Media is blocked from the beginning and let through when legs are joined.
@@ -10,6 +10,7 @@
 mod bencode;
 mod client;
 mod digits;
+mod silence;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +38,7 @@ use crate::leg::Description;
 use bencode::{Dictionary, Value};
 use client::Client;
 use digits::{Digits, Listener};
+use silence::{Watch, packets};
 
 /// How rtpengine is reached.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct Config {
     pub digits: SocketAddr,
     /// Where announcements come from.
     pub prompts: Prompts,
+    /// How long a party may send nothing, not even silence, before it is told.
+    pub silence: Duration,
 }
 
 /// Events that may wait to be read.
@@ -61,6 +65,7 @@ pub struct Rtpengine {
     client: Arc<Client>,
     digits: Digits,
     prompts: Prompts,
+    silence: Duration,
     rng: Mutex<Box<Chance>>,
 }
 
@@ -69,7 +74,8 @@ impl Rtpengine {
     pub async fn connect(config: Config, mut rng: Box<Chance>) -> io::Result<Rtpengine> {
         let client = Client::open(config.orders, format!("{:016x}-", rng.next_u64())).await?;
         let digits = Digits::listen(config.digits).await?;
-        Ok(Rtpengine { client: Arc::new(client), digits, prompts: config.prompts, rng: Mutex::new(rng) })
+        let Config { prompts, silence, .. } = config;
+        Ok(Rtpengine { client: Arc::new(client), digits, prompts, silence, rng: Mutex::new(rng) })
     }
 
     /// Asks whether it answers.
@@ -98,8 +104,10 @@ impl Engine for Rtpengine {
             (format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64()), rng.next_u64() >> 8)
         };
         let listener = self.digits.listener(name.clone(), events.clone());
+        let client = self.client.clone();
         let session = NgSession {
-            client: self.client.clone(),
+            watch: Watch::over(client.clone(), name.clone(), self.silence, events.clone()),
+            client,
             prompts: self.prompts.clone(),
             name,
             ids,
@@ -122,6 +130,7 @@ struct NgSession {
     ids: u64,
     events: mpsc::Sender<Event>,
     listener: Listener,
+    watch: Watch,
     legs: BTreeMap<LegNumber, Leg>,
     /// What tells the end of what is played.
     players: BTreeMap<LegNumber, AbortHandle>,
@@ -230,6 +239,16 @@ impl NgSession {
         Bytes::from(Sdp { id, version: leg.version, media }.to_string())
     }
 
+    /// Expects sound of a leg that is joined, unless either side has it on hold.
+    fn expect(&self, leg: LegNumber) {
+        let Some(known) = self.legs.get(&leg).filter(|_| self.joined) else { return };
+        let theirs = known.theirs.as_ref().and_then(|sdp| sdp.media.get(audio(sdp)?));
+        let ours = known.ready.as_ref();
+        let holds = theirs.is_some_and(Media::holds)
+            || [theirs, ours].iter().flatten().any(|media| media.direction != Direction::Both);
+        self.watch.expect(&known.tag, leg, holds);
+    }
+
     fn end_player(&mut self, leg: LegNumber) {
         self.players.remove(&leg).iter().for_each(AbortHandle::abort);
     }
@@ -265,6 +284,7 @@ impl Session for NgSession {
         self.leg(leg).theirs = Some(answer);
         let other = self.legs.values_mut().find(|other| other.tag == from);
         other.into_iter().for_each(|other| other.ready = Some(media.clone()));
+        self.expect(leg);
         Ok(())
     }
 
@@ -292,6 +312,7 @@ impl Session for NgSession {
             }
         };
         self.leg(leg).ready = Some(media.clone());
+        self.expect(leg);
         let ours = offer.media.iter().enumerate().map(|(at, theirs)| {
             if at == chosen { media.clone() } else { refused(theirs.kind, theirs.profile) }
         });
@@ -307,11 +328,13 @@ impl Session for NgSession {
         }
         self.order("unblock media", all()).await?;
         (self.joined, self.blocked) = (true, false);
+        [one, other].into_iter().for_each(|leg| self.expect(leg));
         Ok(())
     }
 
     async fn part(&mut self) -> Result<(), MediaError> {
         self.joined = false;
+        self.watch.forget_all();
         self.block().await
     }
 
@@ -362,7 +385,9 @@ impl Session for NgSession {
 
     async fn drop_leg(&mut self, leg: LegNumber) {
         self.end_player(leg);
-        self.legs.remove(&leg);
+        if let Some(gone) = self.legs.remove(&leg) {
+            self.watch.forget(&gone.tag);
+        }
     }
 
     async fn close(self: Box<Self>) -> Carried {
@@ -459,14 +484,6 @@ fn all() -> Dictionary {
 
 fn one(tag: &str) -> Dictionary {
     Dictionary::from([("from-tag".to_owned(), Value::text(tag))])
-}
-
-/// Packets of sound that came from an end, as rtpengine counts them.
-fn packets(tag: &Value) -> u64 {
-    let medias = tag.get("medias").map(Value::items).unwrap_or_default();
-    let streams = medias.iter().filter_map(|media| media.get("streams")?.items().first());
-    let counts = streams.filter_map(|stream| stream.get("stats")?.get("packets")?.as_number());
-    counts.filter_map(|count| u64::try_from(count).ok()).sum()
 }
 
 #[cfg(test)]

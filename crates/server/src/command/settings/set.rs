@@ -5,7 +5,7 @@ use callveil_domain::{Ctx, Effect, Failure, admin};
 use clap::Args;
 
 use super::show::Values;
-use crate::command::{Ending, OfTenant, Options};
+use crate::command::{Ending, Listeners, OfTenant, Options};
 use crate::error::CommandError;
 use crate::installation::Missing;
 use crate::output::Output;
@@ -33,6 +33,13 @@ fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
 impl Set {
     pub fn run(self, options: &Options, out: &mut Output) -> Result<Ending, CommandError> {
         let Set { of, changes } = self;
+        let records =
+            changes.iter().any(|(name, value)| name == "recording" && !value.eq_ignore_ascii_case("off"));
+        let media = options.configuration(Listeners::default())?.media;
+        if let Some(why) = media.records_nothing().filter(|_| records) {
+            let fix = "set media.engine to relay and media.recordings to a directory, or leave recording off";
+            return Err(CommandError::new("setting recording", why).fix(fix));
+        }
         options.on_installation(Missing::Refuse, async |at| {
             let tenant = at.tenant(&of.tenant)?;
             let change = async |ctx: &mut Ctx<'_>| {

@@ -12,7 +12,7 @@ use crate::world::{Ran, SOON, World, finish_within, until};
 /// How many calls are made over each transport.
 const CALLS: usize = 20;
 
-fn scenario(name: &str) -> PathBuf {
+pub fn scenario(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../voice/tests/scenarios").join(name)
 }
 
@@ -39,7 +39,43 @@ fn free_port(from: u16) -> u16 {
         .unwrap()
 }
 
-struct Running(Child);
+/// The ports of a SIPp that answers one call.
+pub struct Sipp {
+    pub sip: u16,
+    sound: u16,
+}
+
+impl Sipp {
+    pub fn ports() -> Sipp {
+        Sipp { sip: free_port(12_000), sound: free_port(6_000) }
+    }
+
+    /// Starts one that answers as many calls as come, and waits until it listens.
+    pub fn answers_all(&self, world: &World) -> Running {
+        let mut called = Command::new("sipp");
+        called.current_dir(world.path("")).arg("-sf").arg(scenario("callee.xml"));
+        called.args(["-i", "127.0.0.1", "-p", &self.sip.to_string(), "-nostdin"]).stdin(Stdio::null());
+        self.listens(called)
+    }
+
+    /// Starts it, and waits until it listens.
+    pub fn answers(&self, world: &World, more: &[&str]) -> Running {
+        let mut called = sipp(world, "callee.xml", self.sip, "u1");
+        called.args(["-mi", "127.0.0.1", "-mp", &self.sound.to_string()]).args(more);
+        self.listens(called)
+    }
+
+    fn listens(&self, mut called: Command) -> Running {
+        let called = called.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let called = Running(called.expect("sipp is installed (scripts/setup-tests)"));
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, self.sip));
+        until("SIPp listens", SOON, || UdpSocket::bind(at).is_err());
+        called
+    }
+}
+
+/// A SIPp that runs. It ends with this value.
+pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {

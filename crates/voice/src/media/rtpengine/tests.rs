@@ -24,7 +24,7 @@ const KEYS: Format = Format { payload_type: 101, meaning: Meaning::Events(8000) 
 /// An rtpengine that runs, and the engine that orders it.
 struct World {
     engine: Rtpengine,
-    _daemon: Child,
+    daemon: Child,
 }
 
 /// A port that nobody has. Somebody may take it before it is used, and then another is tried.
@@ -34,15 +34,24 @@ async fn free_port() -> u16 {
 
 type UdpPort = tokio::net::UdpSocket;
 
+fn config(orders: SocketAddr, silence: Duration) -> Config {
+    Config { orders, digits: "127.0.0.1:0".parse().unwrap(), prompts: Prompts::default(), silence }
+}
+
 async fn world() -> World {
+    world_that_bears(BOUND).await
+}
+
+/// A world in which nobody may be silent for longer than this.
+async fn world_that_bears(silence: Duration) -> World {
     for _ in 0..10 {
         let orders = SocketAddr::from(([127, 0, 0, 1], free_port().await));
-        let config = Config { orders, digits: "127.0.0.1:0".parse().unwrap(), prompts: Prompts::default() };
+        let config = config(orders, silence);
         let engine = Rtpengine::connect(config, Box::new(StdRng::seed_from_u64(3))).await.unwrap();
         let mut daemon = start(orders, engine.digits().unwrap());
         for _ in 0..20 {
             if engine.ping().await.is_ok() {
-                return World { engine, _daemon: daemon };
+                return World { engine, daemon };
             }
             if daemon.try_wait().unwrap().is_some() {
                 break;
@@ -53,10 +62,10 @@ async fn world() -> World {
 }
 
 fn start(orders: SocketAddr, digits: SocketAddr) -> Child {
-    // Ports for sound are bound one by one as they are needed, and those in use are passed over.
+    // Without the configuration of the package, whose ports only one may have. Ports for sound are bound one by one as they are needed, and those in use are passed over.
     let mut daemon = Command::new("rtpengine")
-        .args(["--table=-1", "--interface=127.0.0.1", "--foreground", "--log-stderr", "--log-level=4"])
-        .args(["--num-threads=2", "-m", "44000", "-M", "54998"])
+        .args(["--config-file=none", "--table=-1", "--interface=127.0.0.1", "--foreground", "--log-stderr"])
+        .args(["--log-level=4", "--num-threads=2", "-m", "44000", "-M", "54998"])
         .arg(format!("--listen-ng={orders}"))
         .arg(format!("--dtmf-log-dest={digits}"))
         .stdin(Stdio::null())
@@ -173,10 +182,39 @@ async fn keys_are_told_once_for_each_press_while_they_are_listened_to() {
 }
 
 #[tokio::test]
+async fn a_party_that_sends_nothing_more_is_told_and_one_that_speaks_is_not() {
+    let world = world_that_bears(Duration::from_secs(1)).await;
+    let (mut session, mut events, mut a, b) = talking(&world, PCMU).await;
+    session.join(CALLER, CALLED).await.unwrap();
+    until_heard(&mut a, &b, &[1; 160]).await;
+
+    let told = loop {
+        a.say(&[1; 160]).await;
+        if let Ok(told) = timeout(Duration::from_millis(20), events.recv()).await {
+            break told;
+        }
+    };
+
+    assert_eq!(told, Some(Event::Silent(CALLED)));
+}
+
+#[tokio::test]
+async fn parties_of_a_call_that_rtpengine_does_not_know_any_more_are_told() {
+    let mut world = world_that_bears(Duration::from_millis(500)).await;
+    let (mut session, mut events, _a, _b) = talking(&world, PCMU).await;
+    session.join(CALLER, CALLED).await.unwrap();
+
+    world.daemon.kill().await.unwrap();
+
+    let told = [next(&mut events).await, next(&mut events).await];
+    assert!(told.contains(&Event::Silent(CALLER)) && told.contains(&Event::Silent(CALLED)), "{told:?}");
+}
+
+#[tokio::test]
 async fn an_engine_that_does_not_answer_is_told() {
     let silent = UdpPort::bind("127.0.0.1:0").await.unwrap();
     let orders = silent.local_addr().unwrap();
-    let config = Config { orders, digits: "127.0.0.1:0".parse().unwrap(), prompts: Prompts::default() };
+    let config = config(orders, BOUND);
     let engine = Rtpengine::connect(config, Box::new(StdRng::seed_from_u64(3))).await.unwrap();
 
     assert_eq!(engine.ping().await, Err(MediaError::Failed("rtpengine did not answer ping".to_owned())));
