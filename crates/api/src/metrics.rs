@@ -35,6 +35,7 @@ pub struct Metrics {
     shed: Counter,
     in_flight: Gauge,
     allocations: Gauge,
+    nodes: Gauge,
     numbers: Family<Pooled, Gauge>,
 }
 
@@ -76,7 +77,8 @@ impl Metrics {
         let durations = Family::new_with_constructor(buckets as fn() -> Histogram);
         let refusals = Family::default();
         let (store_errors, shed) = (Counter::default(), Counter::default());
-        let (in_flight, allocations, numbers) = (Gauge::default(), Gauge::default(), Family::default());
+        let (in_flight, allocations, nodes) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let numbers = Family::default();
         registry.register("callveil_http_requests", "Requests answered", requests.clone());
         registry.register("callveil_http_request_seconds", "Time to the answer", durations.clone());
         registry.register(
@@ -96,6 +98,7 @@ impl Metrics {
         );
         registry.register("callveil_http_in_flight", "Requests under way", in_flight.clone());
         registry.register("callveil_allocations_active", "Allocations that are lent", allocations.clone());
+        registry.register("callveil_nodes", "Nodes that live, this one among them", nodes.clone());
         registry.register("callveil_virtual_numbers", "Virtual numbers in all pools", numbers.clone());
         Metrics {
             registry: Arc::new(registry),
@@ -106,6 +109,7 @@ impl Metrics {
             shed,
             in_flight,
             allocations,
+            nodes,
             numbers,
         }
     }
@@ -131,6 +135,7 @@ impl Metrics {
         let directory = api.node.directory();
         let pooled = || directory.tenants().flat_map(|tenant| tenant.pool.numbers());
         let standing = |lending| pooled().filter(|p| p.number.state == lending).count();
+        self.nodes.set(whole(api.node.nodes()));
         self.in_flight.set(whole(api.in_flight.count()));
         self.allocations.set(pooled().map(|p| i64::from(p.load.get())).sum());
         for (lending, name) in [(Lending::Open, "open"), (Lending::Draining, "draining")] {

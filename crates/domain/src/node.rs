@@ -1,10 +1,11 @@
 //! What a running node holds: the store, the clock, the randomness, and its picture of the directory.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::audit::Origin;
-use crate::live::NodeId;
+use crate::live::{LEASE, NodeId};
 use crate::number::PhoneNumber;
 use crate::store::{Store, StoreError};
 use crate::tenant::Directory;
@@ -22,6 +23,8 @@ pub struct Node {
     clock: Arc<dyn Clock>,
     randomness: Randomness,
     directory: RwLock<Arc<Directory>>,
+    /// How many nodes there are, as of the last count.
+    nodes: AtomicUsize,
 }
 
 impl Node {
@@ -35,12 +38,31 @@ impl Node {
         let mut directory = store.directory().await?;
         directory.adopt_loads(&|number| Load::of(loads.get(&number).copied().unwrap_or(0)));
         let id = NodeId::new(clock.now(), &mut *randomness());
-        Ok(Node { id, store, clock, randomness, directory: RwLock::new(Arc::new(directory)) })
+        Ok(Node {
+            id,
+            store,
+            clock,
+            randomness,
+            directory: RwLock::new(Arc::new(directory)),
+            nodes: AtomicUsize::new(1),
+        })
     }
 
     /// Its name, a new one at each start.
     pub fn id(&self) -> NodeId {
         self.id
+    }
+
+    /// How many nodes live, this one among them. At most as old as the last [`Node::count_nodes`].
+    pub fn nodes(&self) -> usize {
+        self.nodes.load(Ordering::Relaxed)
+    }
+
+    /// Counts the nodes that live. To be done at every [`BEAT`](crate::live::BEAT).
+    pub async fn count_nodes(&self) -> Result<(), StoreError> {
+        let nodes = self.store.nodes(LEASE).await?;
+        self.nodes.store(nodes.max(1), Ordering::Relaxed);
+        Ok(())
     }
 
     /// The store.

@@ -132,6 +132,10 @@ pub trait Store: Send + Sync {
     /// `lease`. By the store's own clock, where it has one.
     async fn beat(&self, node: NodeId, now: Timestamp, lease: Duration) -> Result<(), StoreError>;
 
+    /// How many nodes have been heard within `lease`, by the store's own clock. A store that only one node can have
+    /// open answers 1.
+    async fn nodes(&self, lease: Duration) -> Result<usize, StoreError>;
+
     /// Calls that are open although their node has not been heard for `lease`, at most `limit`; none unless the
     /// judge has itself been heard without a silence for as long, and still is. A store that only one node can have
     /// open answers with the calls of all nodes but the judge, whose word it needs not.

@@ -290,6 +290,10 @@ impl Store for PostgresStore {
         Ok(facts::beat(&self.reader, node, lease).await?)
     }
 
+    async fn nodes(&self, lease: Duration) -> Result<usize, StoreError> {
+        Ok(facts::nodes(&self.reader, lease).await?)
+    }
+
     async fn orphaned_calls(
         &self,
         judge: NodeId,

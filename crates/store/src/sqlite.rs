@@ -229,6 +229,10 @@ impl Store for SqliteStore {
         self.writer.beat(Beat { node, now, lease }).await
     }
 
+    async fn nodes(&self, _lease: Duration) -> Result<usize, StoreError> {
+        Ok(1)
+    }
+
     async fn orphaned_calls(
         &self,
         judge: NodeId,

@@ -1,12 +1,14 @@
 //! Limits against fraud: whom a tenant's callers may reach, how much, and how often a pin may be guessed.
 //!
 //! The counts are values that a node keeps in memory: they are bounded, and start anew with it. Each node counts for
-//! itself, so that with N nodes a tenant may have up to N times as much.
+//! itself and lets its part through: of N nodes each an Nth, so that all together keep to the whole without a word
+//! between them. A part is never nothing, so that a cap which is smaller than N comes to N.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::call::pin_entry::TRIES;
 use crate::number::{NeverDialled, PhoneNumber};
 use crate::pin::WRONG_TRIES_A_DAY;
 use crate::settings::Settings;
@@ -24,6 +26,24 @@ pub struct Caps {
     pub calls_an_hour_to_one_number: u32,
     /// Minutes of conversation that end within a day.
     pub minutes_a_day: u32,
+}
+
+impl Caps {
+    /// The part of one of so many nodes.
+    pub fn of_each(self, nodes: usize) -> Caps {
+        let part = |cap: u32| if cap == 0 { 0 } else { part(cap.into(), nodes, 1) as u32 };
+        Caps {
+            calls_at_once: part(self.calls_at_once),
+            calls_an_hour: part(self.calls_an_hour),
+            calls_an_hour_to_one_number: part(self.calls_an_hour_to_one_number),
+            minutes_a_day: part(self.minutes_a_day),
+        }
+    }
+}
+
+/// The part of one of so many nodes, at least this.
+fn part(whole: u64, nodes: usize, least: u64) -> u64 {
+    (whole / nodes.max(1) as u64).max(least)
 }
 
 /// What a call goes over.
@@ -232,16 +252,19 @@ pub enum Vouched {
 }
 
 impl PinBudget {
-    /// Whether a pin is listened to.
+    /// Whether a pin is listened to, on one of so many nodes.
     pub fn lets_try(
         &mut self,
         virtual_number: PhoneNumber,
         caller: Option<PhoneNumber>,
         vouched: Vouched,
+        nodes: usize,
         now: Timestamp,
     ) -> bool {
         let of_caller = caller.and_then(|caller| self.callers.get_mut(&(virtual_number, caller)));
-        if of_caller.is_some_and(|tries| tries.count(LOCKED, now) >= WRONG_TRIES_OF_A_CALLER) {
+        // Whoever mistypes twice in a call is listened to a third time, however many nodes there are.
+        let most = part(WRONG_TRIES_OF_A_CALLER, nodes, TRIES.into());
+        if of_caller.is_some_and(|tries| tries.count(LOCKED, now) >= most) {
             return false;
         }
         let budget = match vouched {
@@ -249,7 +272,7 @@ impl PinBudget {
             Vouched::No => WRONG_TRIES_A_DAY - RESERVE,
         };
         let of_number = self.numbers.get_mut(&virtual_number);
-        of_number.is_none_or(|tries| tries.count(DAY, now) < u64::from(budget))
+        of_number.is_none_or(|tries| tries.count(DAY, now) < part(budget.into(), nodes, 1))
     }
 
     /// Counts a wrong pin.
@@ -359,12 +382,12 @@ mod tests {
         let mut budget = PinBudget::default();
         let [line, guesser, other] = ["+918000000001", "+919900000001", "+919900000002"].map(number);
         for n in 0..WRONG_TRIES_OF_A_CALLER {
-            assert!(budget.lets_try(line, Some(guesser), Vouched::Yes, later(n)));
+            assert!(budget.lets_try(line, Some(guesser), Vouched::Yes, 1, later(n)));
             budget.was_wrong(line, Some(guesser), later(n));
         }
-        assert!(!budget.lets_try(line, Some(guesser), Vouched::Yes, later(20)));
-        assert!(budget.lets_try(line, Some(other), Vouched::Yes, later(20)));
-        assert!(budget.lets_try(line, Some(guesser), Vouched::Yes, later(1_000)));
+        assert!(!budget.lets_try(line, Some(guesser), Vouched::Yes, 1, later(20)));
+        assert!(budget.lets_try(line, Some(other), Vouched::Yes, 1, later(20)));
+        assert!(budget.lets_try(line, Some(guesser), Vouched::Yes, 1, later(1_000)));
     }
 
     #[test]
@@ -373,11 +396,38 @@ mod tests {
         let [line, honest] = ["+918000000001", "+919900000001"].map(number);
         for n in 0..WRONG_TRIES_A_DAY - RESERVE {
             let forged = PhoneNumber::from_digits(919_800_000_000 + u64::from(n));
-            assert!(budget.lets_try(line, forged, Vouched::No, NOON));
+            assert!(budget.lets_try(line, forged, Vouched::No, 1, NOON));
             budget.was_wrong(line, forged, NOON);
         }
-        assert!(!budget.lets_try(line, None, Vouched::No, NOON));
-        assert!(budget.lets_try(line, Some(honest), Vouched::Yes, NOON));
-        assert!(budget.lets_try(line, None, Vouched::No, later(86_400)));
+        assert!(!budget.lets_try(line, None, Vouched::No, 1, NOON));
+        assert!(budget.lets_try(line, Some(honest), Vouched::Yes, 1, NOON));
+        assert!(budget.lets_try(line, None, Vouched::No, 1, later(86_400)));
+    }
+
+    #[test]
+    fn nodes_together_let_through_no_more_than_one_alone() {
+        let caps = Caps { calls_at_once: 7, minutes_a_day: 100, ..Caps::default() };
+        for nodes in 1..=7 {
+            let part = caps.of_each(nodes);
+            assert!(part.calls_at_once as usize * nodes <= 7 && part.minutes_a_day as usize * nodes <= 100);
+        }
+        assert_eq!(caps.of_each(1), caps);
+        // No cap stays none, and none becomes nothing.
+        assert_eq!(caps.of_each(9).calls_an_hour, 0);
+        assert_eq!(caps.of_each(9).calls_at_once, 1);
+    }
+
+    #[test]
+    fn a_guesser_has_no_more_tries_with_more_nodes() {
+        let [line, guesser] = ["+918000000001", "+919900000001"].map(number);
+        for nodes in 1..=3 {
+            let mut budget = PinBudget::default();
+            let tries = (0..100).take_while(|_| {
+                let listened = budget.lets_try(line, Some(guesser), Vouched::Yes, nodes, NOON);
+                budget.was_wrong(line, Some(guesser), NOON);
+                listened
+            });
+            assert!(tries.count() * nodes <= WRONG_TRIES_OF_A_CALLER as usize, "{nodes} nodes");
+        }
     }
 }

@@ -59,10 +59,11 @@ async fn expire(node: Arc<Node>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Tells that this node lives, and ends the calls of those that do not.
+/// Tells that this node lives, counts those that do, and ends the calls of those that do not.
 async fn live(node: Arc<Node>) -> Result<(), StoreError> {
     let (store, id, now) = (&**node.store(), node.id(), node.now());
     live::beat(store, id, now).await?;
+    node.count_nodes().await?;
     live::interrupt_the_dead(store, &node.directory(), id, now).await.map(drop)
 }
 

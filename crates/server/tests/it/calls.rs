@@ -1,6 +1,7 @@
 //! Real calls through the real server, on loopback: telephones of this crate, SIPp, and Kamailio in front.
 
 mod edge;
+mod limits;
 mod lines;
 pub mod matrix;
 mod operating;

@@ -178,6 +178,12 @@ pub(super) async fn beat(db: &Reader, node: NodeId, lease: Duration) -> Result<(
     Ok(())
 }
 
+/// See [`Store::nodes`](callveil_domain::store::Store::nodes).
+pub(super) async fn nodes(db: &Reader, lease: Duration) -> Result<usize, Fault> {
+    let rows = db.rows(&sql::NODES, &[&micros(lease)]).await?;
+    Ok(rows.len())
+}
+
 fn micros(length: Duration) -> i64 {
     i64::try_from(length.as_micros()).unwrap_or(i64::MAX)
 }

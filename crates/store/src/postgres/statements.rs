@@ -798,6 +798,11 @@ statements! {
             end,
             seen_at = excluded.seen_at";
 
+    NODES(INT8) = "
+        select node_id
+        from node
+        where seen_at >= cast(extract(epoch from clock_timestamp()) * 1000000 as bigint) - $1";
+
     ORPHANED_CALLS(BYTEA, INT8, INT8) = "
         select c.document
         from call as c

@@ -111,7 +111,8 @@ pub(super) fn may_try_pin(board: &Switchboard, asked: Asked) -> bool {
         Some(Attestation::Passed) => Vouched::Yes,
         Some(Attestation::Failed | Attestation::NotValidated) | None => Vouched::No,
     };
-    lock(&board.pins).lets_try(asked.dialled, asked.caller, vouched, board.node.now())
+    let nodes = board.node.nodes();
+    lock(&board.pins).lets_try(asked.dialled, asked.caller, vouched, nodes, board.node.now())
 }
 
 /// Lets a connection in, if its tenant may have another call and one of the telephones may be reached.
@@ -122,7 +123,8 @@ fn admit(board: &Arc<Switchboard>, tenant: Option<&Tenant>, connection: Connecti
     let Some(tenant) = tenant else { return Answer::of(Way::Refuse(Why::Failed)) };
     let let_in = || {
         let ring = reachable(&tenant.settings, ring)?;
-        lock(&board.traffic).begin(&sid, &tenant.settings.caps, &ring, board.node.now())?;
+        let caps = tenant.settings.caps.of_each(board.node.nodes());
+        lock(&board.traffic).begin(&sid, &caps, &ring, board.node.now())?;
         Ok(ring)
     };
     let (way, counted) = match let_in() {
