@@ -32,6 +32,8 @@ pub struct Invitation {
     pub attestation: Option<Attestation>,
     /// The caller's offer; without one, ours is made in the answer.
     pub offer: Option<Description>,
+    /// What an offer of ours to it asks for: its trunk's way, or its own.
+    pub encryption: Encryption,
     /// The hops that remain (RFC 3261 20.22).
     pub max_forwards: u8,
     /// Where it came from.
@@ -112,12 +114,24 @@ pub enum Event {
     /// The peer offers anew, by re-INVITE or UPDATE, or asks for our offer (`None`). Must be replied to: with our
     /// answer, or with 488 when it is dropped.
     Reoffered(Option<Description>, oneshot::Sender<Description>),
+    /// A telephone that we dial is to be rung by the next trunk, which wants sound encrypted while the one before did not,
+    /// or the other way round: another offer is asked for. The trunk is passed over when the reply is dropped.
+    Wanted(Encryption, oneshot::Sender<Description>),
     /// The answer to our [`Order::Offer`]; `None` when the peer would not have it and all stays as it was.
     Reanswered(Option<Description>),
     /// A key was pressed, told by INFO.
     Digit(char),
     /// The leg has ended: cancelled, hung up, or lost.
     Ended(EndedBy),
+}
+
+/// Whether an offer asks for encrypted sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// It does.
+    On,
+    /// It does not.
+    Off,
 }
 
 /// How a leg ended that nobody refused.
@@ -146,6 +160,8 @@ pub struct Dial {
     pub show: PhoneNumber,
     /// Our offer.
     pub offer: Description,
+    /// What it asks for.
+    pub encryption: Encryption,
     /// What is left of the caller's hops, less one.
     pub max_forwards: u8,
 }
@@ -153,9 +169,9 @@ pub struct Dial {
 /// Reaches telephones.
 #[async_trait]
 pub trait Port: Send + Sync {
-    /// Whether sound is encrypted on the first trunk that leads to a telephone. Trunks that stand in for each other must
-    /// agree on it, since they are made one offer.
-    fn encrypts(&self, to: PhoneNumber, show: PhoneNumber) -> bool;
+    /// Whether sound is encrypted on the first trunk that leads to a telephone; the others ask for an offer of their own
+    /// by [`Event::Wanted`].
+    fn encrypts(&self, to: PhoneNumber, show: PhoneNumber) -> Encryption;
 
     /// Begins to ring a telephone, by the trunks that lead there, the next when one fails with 408 or 5xx. What comes
     /// of it is told on the leg.

@@ -35,14 +35,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use callveil_domain::node::Randomness;
 use callveil_domain::number::PhoneNumber;
-use callveil_domain::trunk::{Media, Target, Transport, Trunk};
+use callveil_domain::trunk::{Target, Transport, Trunk};
 use rsipstack::sip::{Header, HeadersExt, Method, Request, Response, StatusCode};
 use rsipstack::transaction::TransactionReceiver;
 use rsipstack::transaction::transaction::Transaction;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::leg::{Dial, Invitation, Leg, Port};
+use crate::leg::{Dial, Encryption, Invitation, Leg, Port};
 
 pub use probe::{Probed, Silence};
 #[doc(hidden)]
@@ -232,9 +232,9 @@ impl Sip {
 
 #[async_trait]
 impl Port for Sip {
-    fn encrypts(&self, to: PhoneNumber, show: PhoneNumber) -> bool {
+    fn encrypts(&self, to: PhoneNumber, show: PhoneNumber) -> Encryption {
         let ways = self.shared.trunks.route(to, show);
-        ways.first().is_some_and(|way| way.trunk.media == Media::Encrypted)
+        ways.first().map_or(Encryption::Off, |way| way.encryption())
     }
 
     async fn dial(&self, dial: Dial) -> Leg {

@@ -29,7 +29,8 @@ use callveil_domain::time::Timestamp;
 use super::decision::{self, Answer, Asked, Counted};
 use super::ledger::{Ledger, What};
 use super::{Listed, tables};
-use crate::leg::{self, Description, Dial, Invitation, Leg, Order};
+use crate::figures::Held;
+use crate::leg::{self, Description, Dial, Encryption, Invitation, Leg, Order};
 use crate::media::{self, MediaError, Session};
 
 /// A call and everything that it holds.
@@ -49,6 +50,8 @@ pub(super) struct Conversation {
     counted: Option<Counted>,
     /// What telephones that ring have said of their sound: the answer may be silent about it then.
     early: BTreeMap<LegNumber, Description>,
+    /// What an offer of ours to each leg asks for.
+    encryption: BTreeMap<LegNumber, Encryption>,
     /// By which way the caller's keys come; those that come by the other as well are the same keys.
     keys: Option<KeysBy>,
 }
@@ -110,8 +113,17 @@ enum Happened {
 impl Conversation {
     /// A call that comes in: the rules are asked about it.
     pub fn begin(listed: Listed, invitation: Invitation) -> Conversation {
-        let Invitation { leg, trunk, dialled, caller, attestation, offer, max_forwards, source: _ } =
-            invitation;
+        let Invitation {
+            leg,
+            trunk,
+            dialled,
+            caller,
+            attestation,
+            offer,
+            encryption,
+            max_forwards,
+            source: _,
+        } = invitation;
         let board = &listed.board;
         let now = board.node.now();
         let tenant = dialled.and_then(|dialled| board.node.directory().owner(dialled).map(Arc::clone));
@@ -138,6 +150,7 @@ impl Conversation {
             book,
             counted: None,
             early: BTreeMap::new(),
+            encryption: BTreeMap::from([(LegNumber::CALLER, encryption)]),
             keys: None,
             listed,
         }
@@ -194,6 +207,10 @@ impl Conversation {
                 }
                 leg::Event::Reoffered(offer, reply) => {
                     self.reoffered(leg, offer, reply).await;
+                    None
+                }
+                leg::Event::Wanted(encryption, reply) => {
+                    self.offer_anew(leg, encryption, reply).await;
                     None
                 }
                 leg::Event::Refused(status) => {
@@ -334,10 +351,11 @@ impl Conversation {
 
     /// Our description for the caller: an answer to its offer, or an offer when it made none.
     async fn send_description(&mut self, order: fn(Description) -> Order) {
+        let secure = self.is_secure(LegNumber::CALLER);
         let Some(session) = &mut self.sound else { return };
         let described = match &self.invited.offer {
             Some(offer) => session.answer(LegNumber::CALLER, offer.clone()).await,
-            None => session.offer(LegNumber::CALLER, false).await,
+            None => session.offer(LegNumber::CALLER, secure).await,
         };
         match described {
             Ok(description) => self.order(LegNumber::CALLER, order(description)),
@@ -346,6 +364,10 @@ impl Conversation {
                 self.happened.push_back(Event::NoSound(why));
             }
         }
+    }
+
+    fn is_secure(&self, leg: LegNumber) -> bool {
+        self.encryption.get(&leg) == Some(&Encryption::On)
     }
 
     async fn play(&mut self, leg: LegNumber, sound: Sound) {
@@ -371,8 +393,8 @@ impl Conversation {
         if let Some(book) = &mut self.book {
             book.record.legs.push(CallLeg::dialled(number, now));
         }
-        let encrypts = self.listed.board.port.encrypts(number, asked.dialled);
-        let offer = match session.offer(leg, encrypts).await {
+        let encryption = self.listed.board.port.encrypts(number, asked.dialled);
+        let offer = match session.offer(leg, encryption == Encryption::On).await {
             Ok(offer) => offer,
             Err(error) => {
                 self.no_sound(&error);
@@ -385,8 +407,10 @@ impl Conversation {
             to: number,
             show: asked.dialled,
             offer,
+            encryption,
             max_forwards: self.invited.hops.saturating_sub(1),
         };
+        self.encryption.insert(leg, encryption);
         let dialled = self.listed.board.port.dial(dial).await;
         self.legs.insert(leg, dialled);
     }
@@ -447,14 +471,33 @@ impl Conversation {
         offer: Option<Description>,
         reply: oneshot::Sender<Description>,
     ) {
+        let secure = self.is_secure(leg);
         let Some(session) = &mut self.sound else { return };
         let described = match offer {
             Some(offer) => session.answer(leg, offer).await,
-            None => session.offer(leg, false).await,
+            None => session.offer(leg, secure).await,
         };
         match described {
             // Whoever asked may be gone.
             Ok(description) => drop(reply.send(description)),
+            Err(error) => drop(self.no_sound(&error)),
+        }
+    }
+
+    /// Another offer for a telephone that is rung by another trunk.
+    async fn offer_anew(
+        &mut self,
+        leg: LegNumber,
+        encryption: Encryption,
+        reply: oneshot::Sender<Description>,
+    ) {
+        let Some(session) = &mut self.sound else { return };
+        // What another trunk's telephone has said is no answer to it.
+        self.early.remove(&leg);
+        self.encryption.insert(leg, encryption);
+        match session.offer(leg, encryption == Encryption::On).await {
+            // Whoever asked may be gone.
+            Ok(offer) => drop(reply.send(offer)),
             Err(error) => drop(self.no_sound(&error)),
         }
     }

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use callveil_domain::trunk::Media;
 use rsipstack::dialog::dialog::{DialogState, TerminatedReason};
 use rsipstack::sip::{HasHeaders, Header, Host, Request, StatusCode};
 use rsipstack::transaction::transaction::{Transaction, TransactionEvent, TransactionEventSender};
@@ -16,7 +15,7 @@ use super::stack::Stack;
 use super::standing::{self, Acknowledgement, Line, Standing};
 use super::trunks::{Place, Way};
 use super::{Shared, reading, settle};
-use crate::leg::{Description, EndedBy, Event, Invitation, Leg, Order, Refusal};
+use crate::leg::{Description, Encryption, EndedBy, Event, Invitation, Leg, Order, Refusal};
 
 /// The extensions of SIP that we have (RFC 3261 19.2).
 const SUPPORTED: &str = "timer";
@@ -82,8 +81,8 @@ fn admit(shared: &Shared, way: &Way, request: &Request) -> Result<Place, Refused
         let headers = vec![Header::Accept("application/sdp".into())];
         return Err(Refused::with(StatusCode::UnsupportedMediaType, headers));
     }
-    let is_encrypted = |offer: &[u8]| offer.windows(8).any(|word| word == b"RTP/SAVP");
-    if way.trunk.media == Media::Encrypted && !request.body.is_empty() && !is_encrypted(&request.body) {
+    let clear = !request.body.is_empty() && !asks_for_encryption(&request.body);
+    if way.encryption() == Encryption::On && clear {
         return Err(Refused::with(StatusCode::NotAcceptableHere, Vec::new()));
     }
     if let Some(login) = &way.trunk.accepts
@@ -95,6 +94,10 @@ fn admit(shared: &Shared, way: &Way, request: &Request) -> Result<Place, Refused
     let full = shared.is_draining() || shared.dialogs.len() >= shared.settings.calls;
     let place = if full { None } else { way.admit(Instant::now()) };
     place.ok_or_else(|| Refused::with(StatusCode::ServiceUnavailable, retry_after()))
+}
+
+fn asks_for_encryption(offer: &[u8]) -> bool {
+    offer.windows(8).any(|word| word == b"RTP/SAVP")
 }
 
 /// The extensions that a request requires and that we have not.
@@ -149,6 +152,7 @@ fn accept(
         caller: reading::caller(request, &way.trunk),
         attestation: reading::attestation(request),
         offer: reading::description(request, &request.body),
+        encryption: if asks_for_encryption(&request.body) { Encryption::On } else { way.encryption() },
         max_forwards: reading::max_forwards(request),
         source,
     };

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callveil_domain::trunk::{Identity, Login, Media, Target, Transport, Trunk};
+use callveil_domain::trunk::{Identity, Login, Target, Transport, Trunk};
 use rsipstack::dialog::authenticate::Credential;
 use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver};
 use rsipstack::dialog::invitation::InviteOption;
@@ -15,7 +15,7 @@ use rsipstack::sip::uri::Domain;
 use rsipstack::sip::{Header, Host, HostWithPort, Param, Response, Scheme, Uri};
 use rsipstack::transaction::transaction::Transaction;
 use rsipstack::transport::SipAddr;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::dialogs::Kept;
@@ -24,7 +24,7 @@ use super::session::{SHORTEST, Said, Session};
 use super::standing::{self, Acknowledgement, Line, Standing};
 use super::trunks::{Place, Way};
 use super::{Shared, carried_by, kind, reading};
-use crate::leg::{Cause, Dial, EndedBy, Event, Leg, Order};
+use crate::leg::{Cause, Dial, Encryption, EndedBy, Event, Leg, Order};
 
 /// How long an address may say nothing at all before the next is tried.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -63,12 +63,27 @@ enum Outcome {
     Longer(Duration),
 }
 
+/// What came of asking for another offer.
+enum Offered {
+    /// There is one.
+    New,
+    /// None can be made.
+    None,
+    /// The telephone is not to be rung any more.
+    GivenUp,
+}
+
 impl Telephone {
     async fn run(mut self) {
         let mut last = NO_TRUNK;
-        let encrypted = self.dial.offer.windows(8).any(|word| word == b"RTP/SAVP");
-        let ways = self.shared.trunks.route(self.dial.to, self.dial.show);
-        for way in ways.into_iter().filter(|way| (way.trunk.media == Media::Encrypted) == encrypted) {
+        for way in self.shared.trunks.route(self.dial.to, self.dial.show) {
+            if way.encryption() != self.dial.encryption {
+                match self.ask_for_offer(way.encryption()).await {
+                    Offered::New => {}
+                    Offered::None => continue,
+                    Offered::GivenUp => return,
+                }
+            }
             for target in &way.trunk.targets {
                 let found = addresses(target, way.trunk.transport).await;
                 for address in way.in_order(found, Instant::now()) {
@@ -96,6 +111,30 @@ impl Telephone {
             }
         }
         self.refused(last).await;
+    }
+
+    /// Asks whoever drives the leg for an offer that this trunk takes.
+    async fn ask_for_offer(&mut self, encryption: Encryption) -> Offered {
+        let (reply, mut offered) = oneshot::channel();
+        // Whoever has let go is noticed by the orders.
+        let _ = self.events.send(Event::Wanted(encryption, reply)).await;
+        loop {
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    Some(Order::Hangup(_)) | None => {
+                        let _ = self.events.send(Event::Ended(EndedBy::Us)).await;
+                        return Offered::GivenUp;
+                    }
+                    Some(_) => {}
+                },
+                offer = &mut offered => {
+                    let Ok(offer) = offer else { return Offered::None };
+                    (self.dial.offer, self.dial.encryption) = (offer, encryption);
+                    return Offered::New;
+                }
+            }
+        }
     }
 
     async fn refused(self, status: u16) {
@@ -154,7 +193,7 @@ impl Telephone {
                     while let Ok(state) = states.try_recv() {
                         self.tell(heard(&state).flatten()).await;
                     }
-                    return self.answered(answered, kept, states, place).await;
+                    return self.answered(answered, kept, states, way, place).await;
                 }
             }
         }
@@ -172,6 +211,7 @@ impl Telephone {
         answered: rsipstack::Result<Option<Response>>,
         kept: Kept,
         states: DialogStateReceiver,
+        way: &Way,
         place: Place,
     ) -> (Option<Telephone>, Outcome) {
         let response = answered.unwrap_or_else(|error| {

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use callveil_domain::number::PhoneNumber;
-use callveil_domain::trunk::{Trunk, route};
+use callveil_domain::trunk::{Media, Trunk, TrunkName, route};
 use tokio::time::Instant;
+
+use crate::leg::Encryption;
 
 /// All trunks. A clone is the same.
 #[derive(Clone, Default)]
@@ -139,6 +141,39 @@ impl Way {
         }
         if !known {
             tracing::warn!(trunk = %self.trunk.name, "an address of the trunk {} does not answer", self.trunk.name);
+        }
+    }
+
+    /// What an offer to it asks for.
+    pub(super) fn encryption(&self) -> Encryption {
+        match self.trunk.media {
+            Media::Encrypted => Encryption::On,
+            Media::Clear => Encryption::Off,
+        }
+    }
+
+    /// Counts a try to ring, which ended with this status.
+    pub(super) fn came_to(&self, status: u16) {
+        let class = usize::from(status / 100).checked_sub(2);
+        if let Some(count) = class.and_then(|class| self.load.attempts.get(class)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// We are registered until then.
+    pub(super) fn is_registered(&self, until: Instant) {
+        self.load.health().registered_until = Some(until);
+    }
+
+    fn figures(&self, now: Instant) -> TrunkFigures {
+        let health = self.load.health();
+        let registered = health.registered_until.is_some_and(|until| until > now);
+        TrunkFigures {
+            name: self.trunk.name.clone(),
+            calls: self.load.calls.load(Ordering::Relaxed).into(),
+            failed: health.failed.values().filter(|until| **until > now).count() as u64,
+            registered: self.trunk.register.map(|_| registered),
+            attempts: std::array::from_fn(|class| self.load.attempts[class].load(Ordering::Relaxed)),
         }
     }
 

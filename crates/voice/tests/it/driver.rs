@@ -3,8 +3,9 @@
 mod world;
 
 use callveil_domain::calls::{CallEnd, CallStanding, Disconnector, LegEnd};
-use callveil_voice::leg::{Attestation, Cause, EndedBy, Event, Order, Refusal};
+use callveil_voice::leg::{Attestation, Cause, Encryption, EndedBy, Event, Order, Refusal};
 use callveil_voice::media;
+use tokio::sync::oneshot;
 
 use world::{ANSWER, OFFER, World, party, vn};
 
@@ -304,6 +305,28 @@ async fn a_leg_that_is_lost_without_a_word_ends_the_call() {
     let record = world.record(a.call).await.unwrap();
     let CallStanding::Ended { how, by, .. } = record.standing else { panic!() };
     assert_eq!((how, by), (CallEnd::Completed, Disconnector::Network));
+}
+
+#[tokio::test]
+async fn a_trunk_that_wants_another_offer_is_made_one() {
+    let mut world = World::new().await;
+    world.allocate(vn(1), &[party(1)], &[party(2)], &[]).await;
+    let mut a = world.call(Some(party(1)), vn(1));
+    let (_, b) = world.rung().await;
+    let (reply, offered) = oneshot::channel();
+    b.says(Event::Wanted(Encryption::On, reply)).await;
+    assert_eq!(offered.await, Ok(OFFER));
+    b.says(Event::Answered(Some(ANSWER))).await;
+    assert!(matches!(a.hears().await, Order::Answer(_)));
+    world.until_sound("offer 1 secure").await;
+
+    // Asked for an offer in the call, it is made one that is encrypted too.
+    let (reply, offered) = oneshot::channel();
+    b.says(Event::Reoffered(None, reply)).await;
+    assert_eq!(offered.await, Ok(OFFER));
+    assert_eq!(world.sounds().iter().filter(|done| *done == "offer 1 secure").count(), 2);
+    drop(b);
+    assert!(matches!(a.hears().await, Order::Hangup(_)));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use callveil_domain::node::Randomness;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::tenant::Sid;
 use callveil_domain::trunk::{Trunk, TrunkName};
-use callveil_voice::leg::{Cause, Dial, EndedBy, Event, Invitation, Leg, Order, Port, Refusal};
+use callveil_voice::leg::{Cause, Dial, Encryption, EndedBy, Event, Invitation, Leg, Order, Port, Refusal};
 use callveil_voice::sip::Identity;
 use callveil_voice::sip::{self, Settings, Silence, Sip, trace};
 use tokio::sync::mpsc;
@@ -101,6 +101,7 @@ pub fn telephone() -> Dial {
         to: number(12_025_550_102),
         show: number(918_000_000_001),
         offer: description(),
+        encryption: Encryption::Off,
         max_forwards: 69,
     }
 }
@@ -424,6 +425,42 @@ async fn the_next_address_and_then_the_next_trunk_are_tried_when_one_fails() {
     second.succeeds().await;
     third.succeeds().await;
     world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_trunk_whose_sound_is_encrypted_is_made_an_offer_of_its_own() {
+    let (first, at_first) = Sipp::answers("carrier_fails.xml", 1, &[]).await;
+    let (second, at_second) = Sipp::answers("callee.xml", 1, &[]).await;
+    let mut clear = to(at_first, "udp");
+    clear.name = TrunkName::parse("clear").unwrap();
+    let encrypted =
+        [("sources", "127.0.0.1"), ("targets", &at_second.to_string()), ("media", "srtp"), ("rank", "200")];
+    let world = World::with(vec![clear, trunk(&encrypted)]).await;
+    let dial = telephone();
+    assert_eq!(world.sip.encrypts(dial.to, dial.show), Encryption::Off);
+
+    let mut leg = world.sip.dial(dial).await;
+
+    let Event::Wanted(Encryption::On, reply) = next(&mut leg).await else { panic!("another offer") };
+    reply.send(description()).unwrap();
+    assert!(matches!(next(&mut leg).await, Event::Ringing(None)));
+    assert!(matches!(next(&mut leg).await, Event::Answered(Some(_))));
+    leg.orders.send(Order::Hangup(Cause::NORMAL)).await.unwrap();
+    first.succeeds().await;
+    second.succeeds().await;
+    world.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn a_trunk_for_which_no_offer_can_be_made_is_passed_over() {
+    let trunk = trunk(&[("sources", "127.0.0.1"), ("targets", "127.0.0.1:9"), ("media", "srtp")]);
+    let world = World::with(vec![trunk]).await;
+
+    let mut leg = world.sip.dial(telephone()).await;
+
+    let Event::Wanted(Encryption::On, reply) = next(&mut leg).await else { panic!("another offer") };
+    drop(reply);
+    assert!(matches!(next(&mut leg).await, Event::Refused(503)));
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use callveil_domain::trunk::TrunkName;
 use callveil_domain::virtual_number::{Lending, VirtualNumber};
 use callveil_store::sqlite::{Mode, SqliteStore};
 use callveil_voice::driver::Switchboard;
-use callveil_voice::leg::{Attestation, Description, Dial, Event, Invitation, Leg, Order, Port};
+use callveil_voice::leg::{Attestation, Description, Dial, Encryption, Event, Invitation, Leg, Order, Port};
 use callveil_voice::media::{self, Carried, Engine, MediaError, Recording, Session, Sound};
 
 pub const OFFER: Description = Description::from_static(b"offer");
@@ -185,6 +185,7 @@ impl World {
             caller,
             attestation,
             offer,
+            encryption: Encryption::Off,
             max_forwards: 70,
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         });
@@ -300,8 +301,8 @@ struct FakePort(mpsc::UnboundedSender<(Dial, Telephone)>);
 
 #[async_trait]
 impl Port for FakePort {
-    fn encrypts(&self, _to: PhoneNumber, _show: PhoneNumber) -> bool {
-        false
+    fn encrypts(&self, _to: PhoneNumber, _show: PhoneNumber) -> Encryption {
+        Encryption::Off
     }
 
     async fn dial(&self, dial: Dial) -> Leg {
@@ -358,8 +359,8 @@ impl Session for FakeSession {
         self.takes("consider", leg, &offer)
     }
 
-    async fn offer(&mut self, leg: LegNumber, _secure: bool) -> Result<Description, MediaError> {
-        self.log.did(format!("offer {}", leg.0));
+    async fn offer(&mut self, leg: LegNumber, secure: bool) -> Result<Description, MediaError> {
+        self.log.did(format!("offer {}{}", leg.0, if secure { " secure" } else { "" }));
         Ok(OFFER)
     }
 
