@@ -94,6 +94,10 @@ async fn interrupt(
 ) -> Result<(), StoreError> {
     let mut call = orphan.clone();
     call.end(now, CallEnd::Interrupted, Disconnector::Program);
+    // Before the parties hear each other nothing is recorded.
+    if call.answered_at.is_none() {
+        call.recording = None;
+    }
     call.version += 1;
     let mut change = Change::at(now);
     change.calls.push(call.clone());
