@@ -24,6 +24,7 @@ mod register;
 mod session;
 mod stack;
 mod standing;
+mod streams;
 mod tls;
 pub mod trace;
 mod trunks;
@@ -53,7 +54,8 @@ use dialogs::Dialogs;
 use digest::Challenges;
 use forks::Answers;
 use outgoing::{ALLOWED, Farewells, Inspector};
-use stack::Stack;
+use stack::{Common, Stack};
+use streams::Streams;
 use tls::Tls;
 use trunks::Trunks;
 
@@ -109,6 +111,7 @@ pub(crate) struct Shared {
     trunks: Trunks,
     tls: Tls,
     tls_addresses: Vec<SocketAddr>,
+    streams: Streams,
     challenges: Challenges,
     farewells: Farewells,
     draining: AtomicBool,
@@ -144,15 +147,22 @@ pub async fn start(
     known.adopt(trunks);
     let trunks = known;
     let (dialogs, answers, farewells) = (Dialogs::default(), Answers::default(), Farewells::default());
+    let (dropped, streams) = (Dropped::default(), Streams::default());
     let stop = CancellationToken::new();
     let tls =
         Tls::new(settings.identity.as_ref(), settings.authorities.as_deref()).map_err(StartError::Tls)?;
+    let common = Common {
+        trunks: trunks.clone(),
+        answers: answers.clone(),
+        streams: streams.clone(),
+        dropped: dropped.clone(),
+    };
     let mut stacks: Vec<Arc<Stack>> = Vec::new();
     let mut incoming = Vec::new();
     for address in &settings.listen {
         let inspector = Inspector { dialogs: dialogs.clone(), farewells: farewells.clone() };
         let (stack, transactions) =
-            Stack::open(*address, &settings, &trunks, &answers, inspector, stop.child_token()).await?;
+            Stack::open(*address, &settings, &common, inspector, stop.child_token()).await?;
         stacks.push(Arc::new(stack));
         incoming.push(transactions);
     }
@@ -161,12 +171,14 @@ pub async fn start(
         let stack = stacks.iter().find(|stack| stack.address.is_ipv4() == address.is_ipv4());
         let stack = stack
             .ok_or_else(|| StartError::Tls(format!("{address} has no listener of its family beside it")))?;
-        tls_addresses
-            .push(stack.listen_by_tls(*address, &settings, &tls, &trunks, stop.child_token()).await?);
+        tls_addresses.push(
+            stack.listen_by_tls(*address, &settings, &tls, &trunks, &streams, stop.child_token()).await?,
+        );
     }
     let shared = Arc::new(Shared {
         tls,
         tls_addresses,
+        streams,
         stacks: stacks.clone(),
         dialogs,
         answers,
@@ -222,6 +234,21 @@ impl Sip {
             transactions: stats.iter().map(|s| s.running_transactions).sum(),
             finished: stats.iter().map(|s| s.finished_transactions).sum(),
         }
+    }
+
+    /// How the trunks stand.
+    pub fn trunk_figures(&self) -> Vec<TrunkFigures> {
+        self.shared.trunks.figures(Instant::now())
+    }
+
+    /// How many connections peers have made to us.
+    pub fn connections(&self) -> usize {
+        self.shared.streams.count()
+    }
+
+    /// Datagrams that were not let in since the start, by why.
+    pub fn dropped(&self) -> Vec<(KeptOut, u64)> {
+        self.shared.dropped.all()
     }
 
     /// Ends SIP at once: the sockets are closed.

@@ -1,17 +1,26 @@
 //! Those who have no business here: scanners, sprayers of sound and floods of junk. They find nothing, hear nothing and
 //! are no trouble to calls.
+//!
+//! `CALLVEIL_FLOOD_SECONDS=60 cargo test --release -p callveil-server --test it sipp_calls_beside_a_flood -- --nocapture` is the
+//! longer form of the flood, at its full rate, and tells its figures.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 
+use crate::calls::matrix::{Sipp, scenario};
+use crate::calls::{add_trunk, allocate};
 use crate::leak::canary::{Canary, PARTY, Side};
 use crate::leak::letters::{Dialog, description};
 use crate::phone::{LOOKS, Phone};
-use crate::world::{Server, World, virtual_number};
+use crate::world::{Server, World, finish_within, virtual_number};
 
 /// The program with one allocation, the telephones of its parties, and a carrier at 127.0.0.1.
 struct Street {
@@ -252,6 +261,92 @@ fn calls_succeed_beside_a_flood_of_junk() {
     assert!(most < 512 << 20, "{most} bytes of memory");
 }
 
+/// What is sent in a second, how many calls are made in one, and for how long.
+struct Storm {
+    packets: u32,
+    calls: u32,
+    seconds: u32,
+}
+
+#[test]
+fn sipp_calls_beside_a_flood() {
+    let storm = match std::env::var("CALLVEIL_FLOOD_SECONDS") {
+        Ok(seconds) => Storm { packets: 20_000, calls: 50, seconds: seconds.parse().unwrap() },
+        Err(_) => Storm { packets: 2_000, calls: 10, seconds: 2 },
+    };
+    let world = World::new();
+    let tenant = world.tenant("acme", 1);
+    world.json(&["settings", "set", "--tenant", "acme", "intl_num_sup=true"]);
+    let called = Sipp::ports();
+    add_trunk(&world, SocketAddr::from((Ipv4Addr::LOCALHOST, called.sip)), &[]);
+    let server = world.serve();
+    let parties = json!({"aparty_numbers": ["+12025550101"], "bparty_numbers": ["+12025550102"]});
+    allocate(&server, &tenant, &parties);
+    let _called = called.answers_all(&world);
+    let (wanted, there) = (storm.calls * storm.seconds, server.sip());
+    let (over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+
+    let (most, ran, took) = thread::scope(|scope| {
+        let memory = scope.spawn(|| {
+            let mut most = 0;
+            paced(&over, Duration::from_millis(100), || most = most.max(server.memory()));
+            most
+        });
+        scope.spawn(|| {
+            // In bursts, as much in each as comes to the rate.
+            let burst = storm.packets / 200;
+            let mut junk = Junk::new(there);
+            paced(&over, Duration::from_millis(5), || {
+                (0..burst).for_each(|_| junk.send());
+                sent.fetch_add(burst as usize, Ordering::Relaxed);
+            });
+        });
+        let _ends = Ends(&over);
+        let mut calling = Command::new("sipp");
+        calling.current_dir(world.path("")).arg("-sf").arg(scenario("caller.xml"));
+        calling.args(["-i", "127.0.0.1", "-p", &Sipp::ports().sip.to_string(), "-nostdin"]);
+        calling.args(["-r", &storm.calls.to_string(), "-m", &wanted.to_string()]).arg(there.to_string());
+        let began = now();
+        let bound = Duration::from_secs(60 + 2 * u64::from(storm.seconds));
+        let ran = finish_within(calling.stdin(Stdio::null()), bound);
+        let took = began.elapsed();
+        over.store(true, Ordering::Relaxed);
+        (memory.join().unwrap(), ran, took)
+    });
+
+    let good = successes(&ran.stdout);
+    let rate = sent.load(Ordering::Relaxed) as f64 / took.as_secs_f64();
+    eprintln!(
+        "{good} of {wanted} calls succeeded in {took:.1?}, beside {rate:.0} packets of junk a second, with {} MiB at most",
+        most >> 20
+    );
+    assert!(u64::from(wanted - good) * 1_000 <= u64::from(wanted), "{good} of {wanted}: {}", server.log());
+    assert!(most < 512 << 20, "{most} bytes of memory");
+}
+
+/// The calls that SIPp tells of as successful, at its end.
+fn successes(told: &str) -> u32 {
+    let line = told.lines().rfind(|line| line.contains("Successful call"));
+    let mut columns = line.unwrap_or_else(|| panic!("no count: {told}")).split('|');
+    columns.next_back().unwrap().trim().parse().unwrap()
+}
+
+/// Does something again and again at this pace, until it is over.
+#[expect(clippy::disallowed_methods, reason = "a flood is so many packets a second")]
+fn paced(over: &AtomicBool, pace: Duration, mut what: impl FnMut()) {
+    let mut next = Instant::now();
+    while !over.load(Ordering::Relaxed) {
+        what();
+        next += pace;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test measures how long it took")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -262,28 +357,112 @@ impl Drop for Ends<'_> {
 
 /// Junk of every kind from a stranger, and now and then from the carrier itself, in bursts.
 fn flood(there: SocketAddr, over: &AtomicBool, sent: &AtomicUsize, most: usize) {
-    let far = stranger();
-    let near = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let at = near.local_addr().unwrap();
-    let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+    let mut junk = Junk::new(there);
     while !over.load(Ordering::Relaxed) && sent.load(Ordering::Relaxed) < most {
         for _ in 0..100 {
-            let mut junk: Vec<u8> = match rng.random_range(0..3) {
-                0 => (0..rng.random_range(0..400)).map(|_| rng.random()).collect(),
-                1 => probe("REGISTER", rng.random(), at, there).into_bytes(),
-                _ => probe("INVITE", rng.random(), at, there)
-                    .replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia")
-                    .into_bytes(),
-            };
-            let cut = rng.random_range(0..=junk.len());
-            if rng.random() {
-                junk.truncate(cut);
-            }
-            let socket = if rng.random_range(0..10) == 0 { &near } else { &far };
-            // A socket whose buffer is full has flooded enough.
-            let _ = socket.send_to(&junk, there);
+            junk.send();
             sent.fetch_add(1, Ordering::Relaxed);
         }
         thread::yield_now();
     }
+}
+
+struct Junk {
+    there: SocketAddr,
+    far: UdpSocket,
+    near: UdpSocket,
+    rng: StdRng,
+}
+
+impl Junk {
+    fn new(there: SocketAddr) -> Junk {
+        let near = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Junk { there, far: stranger(), near, rng: StdRng::seed_from_u64(1) }
+    }
+
+    fn send(&mut self) {
+        let Junk { there, far, near, rng } = self;
+        let at = near.local_addr().unwrap();
+        let mut junk: Vec<u8> = match rng.random_range(0..3) {
+            0 => (0..rng.random_range(0..400)).map(|_| rng.random()).collect(),
+            1 => probe("REGISTER", rng.random(), at, *there).into_bytes(),
+            _ => probe("INVITE", rng.random(), at, *there)
+                .replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia")
+                .into_bytes(),
+        };
+        let cut = rng.random_range(0..=junk.len());
+        if rng.random() {
+            junk.truncate(cut);
+        }
+        let socket = if rng.random_range(0..10) == 0 { near } else { far };
+        // A socket whose buffer is full has flooded enough.
+        let _ = socket.send_to(&junk, *there);
+    }
+}
+
+/// A connection from an address of loopback's.
+fn connect(from: [u8; 4], there: SocketAddr) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((from, 0))).unwrap();
+        socket.connect(there).await.unwrap().into_std().unwrap()
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+}
+
+/// The other side shuts it, and says nothing before.
+#[track_caller]
+fn is_shut(mut stream: TcpStream, what: &str) {
+    let mut heard = [0; 1_024];
+    match stream.read(&mut heard) {
+        Ok(0) => {}
+        // What we had sent was not read any more.
+        Err(reset) if reset.kind() == std::io::ErrorKind::ConnectionReset => {}
+        Ok(length) => panic!("{what} heard {:?}", String::from_utf8_lossy(&heard[..length])),
+        Err(error) => panic!("{what} stays open: {error}"),
+    }
+}
+
+#[test]
+fn connections_that_say_nothing_whole_are_shut_and_others_are_not() {
+    let street = Street::open();
+    let there = street.there;
+    let mut good = connect([127, 0, 0, 1], there);
+    let at = good.local_addr().unwrap();
+    let mut ask = |number: u32| {
+        let options = probe("OPTIONS", number, at, there).replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+        good.write_all(options.as_bytes()).unwrap();
+        let mut answer = [0; 4_096];
+        let length = good.read(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+    };
+    ask(1);
+
+    let invite = probe("INVITE", 2, at, there);
+    let half = &invite.as_bytes()[..invite.len() / 2];
+    let endless = [b"INVITE sip:x@y SIP/2.0\r\nX: ".to_vec(), vec![b'x'; 100_000]].concat();
+    let far = b"INVITE sip:x@y SIP/2.0\r\nContent-Length: 4000000000\r\n\r\n";
+    let spoken: [(&str, [u8; 4], &[u8]); 6] = [
+        ("a stranger", [127, 0, 0, 2], b""),
+        ("who says nothing", [127, 0, 0, 1], b""),
+        ("who says half a message", [127, 0, 0, 1], half),
+        ("who never ends a field", [127, 0, 0, 1], &endless),
+        ("who has much to say yet", [127, 0, 0, 1], far),
+        ("who speaks HTTP", [127, 0, 0, 1], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ];
+    let open = spoken.map(|(who, from, words)| {
+        let mut stream = connect(from, there);
+        // A stranger's may be shut by then.
+        let _ = stream.write_all(words);
+        (who, stream)
+    });
+    for (who, stream) in open {
+        is_shut(stream, who);
+    }
+
+    ask(3);
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::forks::{Answers, Others};
 use super::gate::{self, Fault};
+use super::streams::Streams;
 use super::trace::{self, Way};
 use super::trunks::Trunks;
 
@@ -72,8 +73,8 @@ impl Gated {
     }
 
     /// Sees what the library takes up of what waits.
-    pub(super) fn inspector(&self, answers: Answers, others: Others) -> Inspector {
-        Inspector { waiting: Arc::clone(&self.waiting), answers, others }
+    pub(super) fn inspector(&self, answers: Answers, others: Others, streams: Streams) -> Inspector {
+        Inspector { waiting: Arc::clone(&self.waiting), answers, others, streams }
     }
 
     fn knows(&self, source: IpAddr, now: Instant) -> bool {
@@ -178,6 +179,7 @@ pub(super) struct Inspector {
     answers: Answers,
     /// Where answers go that come from another telephone than the one that answered first.
     others: Others,
+    streams: Streams,
 }
 
 #[async_trait]
@@ -194,6 +196,9 @@ impl TransportEventInspector for Inspector {
                 trace::tell(Way::Received, &source.addr, &connection.transport(), &message);
             }
             gate::judge(&message).ok()?;
+            if let Ok(source) = source.get_socketaddr() {
+                self.streams.has_spoken(source);
+            }
         }
         if let SipMessage::Response(response) = message
             && self.answers.is_another(response)

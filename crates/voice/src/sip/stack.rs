@@ -18,12 +18,12 @@ use rsipstack::transport::udp::UdpConnection;
 use rsipstack::transport::{SipAddr, SipConnection, TransportLayer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::datagrams::Gated;
 use super::forks::{self, Answers};
 use super::outgoing::Inspector;
+use super::streams::{IDLE, Streams};
 use super::tls::Tls;
 use super::trunks::Trunks;
 use super::{Settings, StartError, carried_by};
@@ -38,11 +38,16 @@ pub(super) struct Stack {
     pub(super) layer: Arc<DialogLayer>,
 }
 
+/// What all listeners share.
+pub(super) struct Common {
+    pub(super) trunks: Trunks,
+    pub(super) answers: Answers,
+    pub(super) streams: Streams,
+    pub(super) dropped: Dropped,
+}
+
 /// What the kernel may hold of datagrams that we have not read yet.
 const RECEIVE_BUFFER: usize = 4 << 20;
-
-/// Connections that an address holds at once.
-const CONNECTIONS: usize = 1_024;
 
 /// How often another free port is tried when one is free by TCP and not by UDP.
 const PORTS_TRIED: usize = 32;
@@ -52,8 +57,7 @@ impl Stack {
     pub(super) async fn open(
         address: SocketAddr,
         settings: &Settings,
-        trunks: &Trunks,
-        answers: &Answers,
+        common: &Common,
         inspector: Inspector,
         stop: CancellationToken,
     ) -> Result<(Stack, TransactionReceiver), StartError> {
@@ -62,9 +66,11 @@ impl Stack {
         let told = told(address, &settings.public);
 
         let transport = TransportLayer::new(stop.clone());
-        let gated = Arc::new(Gated::new(udp, trunks.clone()));
+        transport.set_stream_idle_timeout(IDLE);
+        let Common { trunks, answers, streams, dropped } = common;
+        let gated = Arc::new(Gated::new(udp, trunks.clone(), dropped.clone()));
         let (read, (others, ended)) = (gated.is_read(), forks::others());
-        let taken = gated.inspector(answers.clone(), others);
+        let taken = gated.inspector(answers.clone(), others, streams.clone());
         let udp = UdpConnection::from_socket(gated, Some(told), Some(stop.child_token())).await;
         transport.add_transport(SipConnection::Udp(udp.map_err(|e| broken(address, &e))?));
 
@@ -87,7 +93,7 @@ impl Stack {
         let listener =
             TcpListenerConnection::new(address, Some(told)).await.map_err(|e| broken(address, &e))?;
         inner.transport_layer.add_transport(SipConnection::TcpListener(listener));
-        tokio::spawn(accept(tcp, Arc::clone(&inner), told, trunks.clone(), stop));
+        tokio::spawn(accept(tcp, Arc::clone(&inner), told, trunks.clone(), streams.clone(), stop));
 
         let layer = Arc::new(DialogLayer::new(Arc::clone(&inner)));
         Ok((Stack { address, told, endpoint: inner, layer }, transactions))
@@ -100,6 +106,7 @@ impl Stack {
         settings: &Settings,
         tls: &Tls,
         trunks: &Trunks,
+        streams: &Streams,
         stop: CancellationToken,
     ) -> Result<SocketAddr, StartError> {
         let listen = || -> io::Result<TcpListener> {
@@ -114,7 +121,8 @@ impl Stack {
         let known = TlsListenerConnection::new(address, Some(told), TlsConfig::default()).await;
         let known = known.map_err(|e| broken(address, &e))?;
         self.endpoint.transport_layer.add_transport(SipConnection::TlsListener(known));
-        tokio::spawn(tls.clone().accept(listener, Arc::clone(&self.endpoint), told, trunks.clone(), stop));
+        let (endpoint, streams) = (Arc::clone(&self.endpoint), streams.clone());
+        tokio::spawn(tls.clone().accept(listener, endpoint, told, trunks.clone(), streams, stop));
         Ok(address)
     }
 
@@ -216,9 +224,9 @@ async fn accept(
     endpoint: EndpointInnerRef,
     told: SocketAddr,
     trunks: Trunks,
+    streams: Streams,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let told = SipAddr { r#type: Some(rsipstack::sip::Transport::Tcp), addr: told.into() };
     loop {
         let accepted = tokio::select! {
@@ -237,7 +245,8 @@ async fn accept(
         if !trunks.know(source.ip()) {
             continue;
         }
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Some(place) = streams.admit(source.ip()) else { continue };
+        let Ok(stream) = streams.expect(stream, source) else { continue };
         let token = stop.child_token();
         let Ok(connection) = TcpConnection::from_stream(stream, told.clone(), Some(token.clone())) else {
             continue;
@@ -250,6 +259,6 @@ async fn accept(
     }
 }
 
-async fn pause(length: Duration) {
+pub(super) async fn pause(length: Duration) {
     tokio::time::sleep_until(tokio::time::Instant::now() + length).await;
 }

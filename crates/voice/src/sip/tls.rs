@@ -20,11 +20,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
 
+use super::stack::pause;
+use super::streams::Streams;
 use super::trunks::Trunks;
 
 /// Who we are.
@@ -44,9 +45,6 @@ impl fmt::Debug for Identity {
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// Connections that a listener holds at once.
-const CONNECTIONS: usize = 1_024;
 
 /// Our side of TLS: takes connections, and makes them.
 #[derive(Clone)]
@@ -129,19 +127,23 @@ impl Tls {
         endpoint: EndpointInnerRef,
         told: SocketAddr,
         trunks: Trunks,
+        streams: Streams,
         stop: CancellationToken,
     ) {
         let Some(acceptor) = self.acceptor else { return };
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = stop.cancelled() => return,
             };
-            // A connection that cannot be taken is the peer's to make again.
-            let Ok((stream, source)) = accepted else { continue };
+            // A connection that cannot be taken is the peer's to make again. Too many open files last a while.
+            let Ok((stream, source)) = accepted else {
+                pause(Duration::from_millis(50)).await;
+                continue;
+            };
             let Some(way) = trunks.calling_from(source.ip()) else { continue };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let Some(place) = streams.admit(source.ip()) else { continue };
+            let Ok(stream) = streams.expect(stream, source) else { continue };
             let (acceptor, endpoint, open) = (acceptor.clone(), Arc::clone(&endpoint), stop.child_token());
             tokio::spawn(async move {
                 let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
