@@ -13,6 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use callveil_api::{ApiConfig, ApiState, Metrics};
+use prometheus_client::registry::Registry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -75,7 +76,9 @@ pub async fn serve(
     allow_open_files(u64::from(config.http.connections.get()));
 
     // 2. Work.
-    let state = api(&at, config, kept.as_ref());
+    let mut figures = Registry::default();
+    telephone.register(&mut figures);
+    let state = api(&at, config, kept.as_ref(), Metrics::new(figures));
     let (phase, phases) = watch::channel(Phase::Running);
     let links = kept.as_ref().map(|kept| kept.recordings.links.clone());
     let webhooks = Webhooks::start(&at.node, &config.webhooks, links)?;
@@ -127,7 +130,7 @@ pub async fn serve(
     }
 }
 
-fn api(at: &Installation, config: &Config, kept: Option<&Kept>) -> ApiState {
+fn api(at: &Installation, config: &Config, kept: Option<&Kept>, metrics: Metrics) -> ApiState {
     let limits = ApiConfig {
         body_limit: config.http.body_limit.get(),
         request_timeout: config.http.request_timeout,
@@ -135,7 +138,7 @@ fn api(at: &Installation, config: &Config, kept: Option<&Kept>) -> ApiState {
         recordings: kept.map(|kept| kept.recordings.clone()),
         records: config.media.records_nothing().is_none(),
     };
-    ApiState::new(Arc::clone(&at.node), limits, Metrics::default())
+    ApiState::new(Arc::clone(&at.node), limits, metrics)
 }
 
 /// Files that are open beside connections: the database's, the listeners', standard input and output.

@@ -6,6 +6,7 @@
 mod conversation;
 mod decision;
 mod ledger;
+mod outcome;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use callveil_domain::call::limits::{PinBudget, Traffic};
 use callveil_domain::live::NodeId;
 use callveil_domain::node::Node;
 
+use crate::figures::{Calls, Held};
 use crate::leg::{Invitation, Port};
 use crate::media::Engine;
 
@@ -33,6 +35,7 @@ pub struct Switchboard {
     pins: Mutex<PinBudget>,
     calls: Mutex<BTreeMap<CallId, watch::Sender<bool>>>,
     count: watch::Sender<usize>,
+    figures: Calls,
 }
 
 impl Switchboard {
@@ -52,7 +55,13 @@ impl Switchboard {
             pins: Mutex::default(),
             calls: Mutex::default(),
             count: watch::Sender::new(0),
+            figures: Calls::default(),
         })
+    }
+
+    /// What is counted of the calls.
+    pub fn figures(&self) -> &Calls {
+        &self.figures
     }
 
     /// Takes every invitation until there are no more. The calls go on by themselves.
@@ -100,6 +109,7 @@ struct Listed {
     board: Arc<Switchboard>,
     id: CallId,
     ordered_to_end: watch::Receiver<bool>,
+    _counted: Held,
 }
 
 impl Listed {
@@ -107,7 +117,8 @@ impl Listed {
         let (order, ordered_to_end) = watch::channel(false);
         lock(&board.calls).insert(id, order);
         board.count.send_modify(|calls| *calls += 1);
-        Listed { board, id, ordered_to_end }
+        let counted = board.figures.begun();
+        Listed { board, id, ordered_to_end, _counted: counted }
     }
 }
 

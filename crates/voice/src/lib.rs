@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod driver;
+pub mod figures;
 pub mod leg;
 pub mod media;
 pub mod sip;

@@ -33,6 +33,20 @@ use crate::leg::Description;
 pub trait Engine: Send + Sync {
     /// Begins a call's media. The events come until the session is closed.
     async fn open(&self, call: CallId) -> Result<(Box<dyn Session>, mpsc::Receiver<Event>), MediaError>;
+
+    /// How many ports there are, where it is the engine's to know.
+    fn ports(&self) -> Option<Ports> {
+        None
+    }
+}
+
+/// Pairs of ports for sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Those there are.
+    pub all: usize,
+    /// Those that are lent.
+    pub used: usize,
 }
 
 /// The media of one call.

@@ -41,15 +41,19 @@ use rsipstack::sip::{Header, HeadersExt, Method, Request, Response, StatusCode};
 use rsipstack::transaction::TransactionReceiver;
 use rsipstack::transaction::transaction::Transaction;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::leg::{Dial, Encryption, Invitation, Leg, Port};
 
+pub use datagrams::KeptOut;
 pub use probe::{Probed, Silence};
 #[doc(hidden)]
 pub use reading::read_through;
 pub use tls::Identity;
+pub use trunks::TrunkFigures;
 
+use datagrams::Dropped;
 use dialogs::Dialogs;
 use digest::Challenges;
 use forks::Answers;
@@ -114,6 +118,7 @@ pub(crate) struct Shared {
     streams: Streams,
     challenges: Challenges,
     farewells: Farewells,
+    dropped: Dropped,
     draining: AtomicBool,
     randomness: Randomness,
     settings: Settings,
@@ -185,6 +190,7 @@ pub async fn start(
         challenges: Challenges::default(),
         farewells,
         trunks,
+        dropped,
         draining: AtomicBool::new(false),
         randomness,
         settings,

@@ -11,6 +11,7 @@ use callveil_domain::node::Node;
 use callveil_domain::tenant::Directory;
 use callveil_domain::trunk::Trunk;
 use callveil_voice::driver::Switchboard;
+use callveil_voice::figures;
 use callveil_voice::leg::Port;
 use callveil_voice::media::Engine;
 use callveil_voice::media::prompt::Prompts;
@@ -18,6 +19,7 @@ use callveil_voice::media::relay::{self, Relay};
 use callveil_voice::media::rtpengine::{self, Rtpengine};
 use callveil_voice::media::stream::Sources;
 use callveil_voice::sip::{self, Sip, StartError};
+use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -43,6 +45,7 @@ pub struct Telephone {
 struct Line {
     sip: Sip,
     board: Arc<Switchboard>,
+    engine: Arc<dyn Engine>,
     _work: JoinSet<()>,
 }
 
@@ -78,7 +81,7 @@ impl Telephone {
             MediaEngine::Rtpengine => Arc::new(rtpengine(config).await?),
         };
         let port: Arc<dyn Port> = Arc::new(sip.clone());
-        let board = Switchboard::new(Arc::clone(&at.node), at.node.id(), port, engine);
+        let board = Switchboard::new(Arc::clone(&at.node), at.node.id(), port, Arc::clone(&engine));
         let mut work = JoinSet::new();
         work.spawn(Arc::clone(&board).serve(invitations));
         work.spawn(hang_up_on_request(Arc::clone(&at.node), Arc::clone(&board)));
@@ -87,7 +90,14 @@ impl Telephone {
             let retention = config.media.recording_retention;
             work.spawn(recordings::tidy(Arc::clone(&at.node), kept.recordings.clone(), retention));
         }
-        Ok(Telephone { line: Some(Line { sip, board, _work: work }) })
+        Ok(Telephone { line: Some(Line { sip, board, engine, _work: work }) })
+    }
+
+    /// Registers the figures of calls.
+    pub fn register(&self, registry: &mut Registry) {
+        if let Some(Line { sip, board, engine, _work }) = &self.line {
+            figures::register(registry, board.figures(), sip, Arc::clone(engine));
+        }
     }
 
     /// Where calls really come in.

@@ -14,13 +14,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use callveil_domain::call::LegNumber;
 use callveil_domain::call::course::{
-    Action, Announcements, Call, Cause, End, Event, Heard, Miss, Note, Recording, Rules, Sound, Summary, Way,
-    Why,
+    Action, Announcements, Call, Cause, Event, Heard, Miss, Note, Recording, Rules, Sound, Summary, Way, Why,
 };
 use callveil_domain::call::pin_entry::Keyed;
-use callveil_domain::calls::{
-    CallEnd, CallLeg, CallRecord, Disconnector, LegEnd, Link, Reason, RecordingName,
-};
+use callveil_domain::calls::{CallLeg, CallRecord, LegEnd, Link, RecordingName};
 use callveil_domain::event;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::tenant::Tenant;
@@ -28,6 +25,7 @@ use callveil_domain::time::Timestamp;
 
 use super::decision::{self, Answer, Asked, Counted};
 use super::ledger::{Ledger, What};
+use super::outcome::{ending, outcome};
 use super::{Listed, tables};
 use crate::figures::Held;
 use crate::leg::{self, Description, Dial, Encryption, Invitation, Leg, Order};
@@ -54,6 +52,10 @@ pub(super) struct Conversation {
     encryption: BTreeMap<LegNumber, Encryption>,
     /// By which way the caller's keys come; those that come by the other as well are the same keys.
     keys: Option<KeysBy>,
+    began: Timestamp,
+    /// Whether a telephone has rung.
+    rang: bool,
+    talking: Option<Held>,
 }
 
 type Question = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -152,6 +154,9 @@ impl Conversation {
             early: BTreeMap::new(),
             encryption: BTreeMap::from([(LegNumber::CALLER, encryption)]),
             keys: None,
+            began: now,
+            rang: false,
+            talking: None,
             listed,
         }
     }
@@ -233,6 +238,7 @@ impl Conversation {
                 media::Event::Played(leg) => Some(Event::Played(leg)),
                 media::Event::Silent(leg) => Some(Event::Silent(leg)),
                 media::Event::RecordingFailed => {
+                    self.listed.board.figures.is_not_recorded();
                     tracing::error!(call = %self.listed.id, "a recording has ended early");
                     None
                 }
@@ -314,7 +320,10 @@ impl Conversation {
                         book.record.recording = RecordingName::parse(&name);
                     }
                 }
-                Err(error) => tracing::error!(call = %self.listed.id, %error, "a call is not recorded"),
+                Err(error) => {
+                    self.listed.board.figures.is_not_recorded();
+                    tracing::error!(call = %self.listed.id, %error, "a call is not recorded");
+                }
             }
         }
         if let Some(offer) = &self.invited.offer {
@@ -535,6 +544,15 @@ impl Conversation {
     }
 
     fn note(&mut self, note: Note, now: Timestamp) {
+        let figures = &self.listed.board.figures;
+        match note {
+            Note::Rings(_) if !self.rang => {
+                self.rang = true;
+                figures.rings_after(now.since(self.began));
+            }
+            Note::Answered(_) => self.talking = Some(figures.talks()),
+            Note::Rings(_) | Note::Rejected(_) => {}
+        }
         let Some(book) = &mut self.book else { return };
         match note {
             Note::Rings(_) => book.write(What::Ringing),
@@ -574,6 +592,8 @@ impl Conversation {
             counted.talked = summary.talked();
         }
         self.counted = None;
+        self.talking = None;
+        self.listed.board.figures.ended(&outcome(summary), summary.talked());
         tracing::info!(
             call = %self.listed.id,
             talked = summary.talked().as_secs(),
@@ -628,27 +648,6 @@ fn rules(tenant: Option<&Tenant>, offered: bool) -> Rules {
     }
     rules.early_media &= offered;
     rules
-}
-
-fn ending(summary: &Summary) -> (CallEnd, Disconnector) {
-    let refused = |word| {
-        let reason = Reason::parse(word).expect("law: reasons are short words");
-        (CallEnd::Refused(reason), Disconnector::Program)
-    };
-    match summary.end {
-        End::CallerHungUp => (CallEnd::Completed, Disconnector::Caller),
-        End::CalledHungUp => (CallEnd::Completed, Disconnector::Callee),
-        End::TimeUp => (CallEnd::Completed, Disconnector::Program),
-        End::Lost => (CallEnd::Completed, Disconnector::Network),
-        End::Abandoned => (CallEnd::GivenUp, Disconnector::Caller),
-        End::Missed(_) => (CallEnd::NotAnswered, Disconnector::Callee),
-        End::Refused(_) | End::Ordered if summary.answered.is_some() => {
-            (CallEnd::Completed, Disconnector::Program)
-        }
-        End::Refused(why) => refused(tables::reason(why)),
-        End::Ordered => refused("hung-up"),
-        End::PinRefused => refused("wrong-pin"),
-    }
 }
 
 async fn on_a_leg(legs: &mut BTreeMap<LegNumber, Leg>) -> (LegNumber, leg::Event) {

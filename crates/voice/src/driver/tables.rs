@@ -99,6 +99,17 @@ pub(super) fn reason(why: Why) -> &'static str {
     }
 }
 
+/// Why nobody answered, as metrics tell it.
+pub(super) fn missed(miss: Miss) -> &'static str {
+    match miss {
+        Miss::Busy => "busy",
+        Miss::NoAnswer => "no-answer",
+        Miss::Declined => "declined",
+        Miss::NotInService => "not-in-service",
+        Miss::Failed => "failed",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,7 +27,7 @@ use super::recorder::{Recorder, Reel};
 use super::room::{Channel, Habits, Outside, Room};
 use super::sdp::{Kind, Sdp};
 use super::stream::Sources;
-use super::{Carried, Engine, Event, LegNumber, MediaError, Recording, Session, Sound, tone};
+use super::{Carried, Engine, Event, LegNumber, MediaError, Ports, Recording, Session, Sound, tone};
 use crate::leg::Description;
 
 use ports::{Pair, Pool};
@@ -119,6 +119,10 @@ impl Engine for Relay {
             shared,
         };
         Ok((Box::new(session), receiver))
+    }
+
+    fn ports(&self) -> Option<Ports> {
+        self.pool.ports()
     }
 }
 

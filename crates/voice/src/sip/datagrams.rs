@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,8 +43,39 @@ pub(super) struct Gated {
     acquaintances: Mutex<HashMap<IpAddr, Instant>>,
     rates: Mutex<HashMap<IpAddr, Rate>>,
     waiting: Arc<AtomicUsize>,
+    dropped: Dropped,
     /// Told when the library reads for the first time.
     read: Arc<Notify>,
+}
+
+/// Why a datagram is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptOut {
+    /// It comes from nobody that we know.
+    Stranger,
+    /// Its source has sent too many within the second.
+    TooMany,
+    /// It is no SIP, or a response that cannot be read.
+    Noise,
+    /// It breaks a rule of SIP.
+    Refused,
+    /// Too many wait already.
+    NoRoom,
+}
+
+/// How many datagrams were not let in. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dropped(Arc<[AtomicU64; 5]>);
+
+impl Dropped {
+    fn count(&self, why: KeptOut) {
+        self.0[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn all(&self) -> Vec<(KeptOut, u64)> {
+        let all = [KeptOut::Stranger, KeptOut::TooMany, KeptOut::Noise, KeptOut::Refused, KeptOut::NoRoom];
+        all.into_iter().map(|why| (why, self.0[why as usize].load(Ordering::Relaxed))).collect()
+    }
 }
 
 /// What one source has sent in the second that began then.
@@ -56,13 +87,14 @@ struct Rate {
 }
 
 impl Gated {
-    pub(super) fn new(socket: UdpSocket, trunks: Trunks) -> Gated {
+    pub(super) fn new(socket: UdpSocket, trunks: Trunks, dropped: Dropped) -> Gated {
         Gated {
             socket,
             trunks,
             acquaintances: Mutex::default(),
             rates: Mutex::default(),
             waiting: Arc::default(),
+            dropped,
             read: Arc::default(),
         }
     }
@@ -128,7 +160,12 @@ impl Datagrams for Gated {
         loop {
             let (length, source) = self.socket.recv_from(buffer).await?;
             let now = Instant::now();
-            if !self.knows(source.ip(), now) || self.count(source.ip(), now).is_none() {
+            if !self.knows(source.ip(), now) {
+                self.dropped.count(KeptOut::Stranger);
+                continue;
+            }
+            if self.count(source.ip(), now).is_none() {
+                self.dropped.count(KeptOut::TooMany);
                 continue;
             }
             let message = &buffer[..length];
@@ -143,8 +180,10 @@ impl Datagrams for Gated {
                     return Ok((length, source));
                 }
                 // The sender tries again, and by then there may be room.
-                Ok(()) | Err(Fault::Noise) => {}
+                Ok(()) => self.dropped.count(KeptOut::NoRoom),
+                Err(Fault::Noise) => self.dropped.count(KeptOut::Noise),
                 Err(Fault::Refused(status)) => {
+                    self.dropped.count(KeptOut::Refused);
                     if self.may_answer(source.ip())
                         && let Some(answer) = gate::answer(message, status)
                     {

@@ -35,6 +35,9 @@ const LONGEST_SESSION: Duration = Duration::from_secs(86_400);
 /// What is told of a telephone that no trunk leads to.
 const NO_TRUNK: u16 = 503;
 
+/// No answer at all is what 408 says (RFC 3261 8.1.3.1).
+const SILENT: u16 = 408;
+
 /// Begins to ring a telephone.
 pub(super) fn dial(shared: Arc<Shared>, dial: Dial) -> Leg {
     let (orders, ordered) = mpsc::channel(standing::ORDERS);
@@ -150,6 +153,7 @@ impl Telephone {
         };
         if !self.shared.prepare(&stack, &way.trunk, target, address).await {
             way.has_failed(address, Instant::now());
+            way.came_to(NO_TRUNK);
             return (Some(self), Outcome::Failed(NO_TRUNK));
         }
         let contact = stack.uri(self.shared.token(), way.trunk.transport);
@@ -186,8 +190,9 @@ impl Telephone {
                 }
                 () = ringing.too_long() => {
                     way.has_failed(address, Instant::now());
+                    way.came_to(SILENT);
                     tokio::spawn(cancel(kept, answer));
-                    return (Some(self), Outcome::Failed(408));
+                    return (Some(self), Outcome::Failed(SILENT));
                 }
                 answered = &mut answer => {
                     while let Ok(state) = states.try_recv() {
@@ -218,9 +223,9 @@ impl Telephone {
             tracing::debug!(call.id = %self.dial.call, "a call failed: {}", kind(&error));
             None
         });
-        // No answer at all is what 408 says (RFC 3261 8.1.3.1).
-        let Some(response) = response else { return (Some(self), Outcome::Failed(408)) };
-        let status = response.status_code.code();
+        let status = response.as_ref().map_or(SILENT, |response| response.status_code.code());
+        way.came_to(status);
+        let Some(response) = response else { return (Some(self), Outcome::Failed(status)) };
         match status {
             200..300 => {
                 self.shared.answers.first(&kept.dialog.id(), Instant::now());

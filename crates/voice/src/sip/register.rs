@@ -61,7 +61,9 @@ async fn register(shared: &Shared, way: &Way) -> Option<Duration> {
             match registration.register(registrar, Some(wanted)).await {
                 Ok(response) if response.status_code.code() == 200 => {
                     way.is_there(address);
-                    return Some(Duration::from_secs(registration.expires().into()));
+                    let granted = Duration::from_secs(registration.expires().into());
+                    way.is_registered(Instant::now() + granted);
+                    return Some(granted);
                 }
                 Ok(response) => {
                     let status = response.status_code.code();

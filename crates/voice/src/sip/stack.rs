@@ -20,7 +20,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
-use super::datagrams::Gated;
+use super::datagrams::{Dropped, Gated};
 use super::forks::{self, Answers};
 use super::outgoing::Inspector;
 use super::streams::{IDLE, Streams};

@@ -1,8 +1,8 @@
 //! The trunks of the moment, with what they carry.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,17 +28,36 @@ struct Load {
     calls: AtomicU32,
     second: Mutex<Option<Second>>,
     health: Mutex<Health>,
+    /// What came of tries to ring, by the class of the status, 2xx first.
+    attempts: [AtomicU64; 5],
+}
+
+/// How a trunk stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrunkFigures {
+    /// Its name.
+    pub name: TrunkName,
+    /// Legs that it carries.
+    pub calls: u64,
+    /// Addresses that have not answered lately.
+    pub failed: u64,
+    /// Whether we are registered, where it wants that.
+    pub registered: Option<bool>,
+    /// What came of tries to ring by it, by the class of the status, 2xx to 6xx.
+    pub attempts: [u64; 5],
 }
 
 /// What is known of a trunk's addresses.
 #[derive(Default)]
 struct Health {
     /// Those that failed, and until when they are tried last.
-    failed: HashMap<SocketAddr, Instant>,
+    failed: BTreeMap<SocketAddr, Instant>,
     /// When it was asked.
     asked_at: Option<Instant>,
     /// When we are to register next.
     register_at: Option<Instant>,
+    /// Until when our last registration stands.
+    registered_until: Option<Instant>,
 }
 
 /// How long an address that failed is tried last, when nobody asks whether it is there again.
@@ -93,6 +112,11 @@ impl Trunks {
         let way_of =
             |trunk: &Trunk| ways.iter().find(|way| std::ptr::eq(&raw const way.trunk, trunk)).cloned();
         order.into_iter().filter_map(way_of).collect()
+    }
+
+    /// How they stand.
+    pub(super) fn figures(&self, now: Instant) -> Vec<TrunkFigures> {
+        self.all().iter().map(|way| way.figures(now)).collect()
     }
 
     fn all(&self) -> std::sync::RwLockReadGuard<'_, Vec<Arc<Way>>> {
@@ -238,8 +262,6 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use callveil_domain::trunk::TrunkName;
-
     use super::*;
 
     fn trunk(settings: &[(&str, &str)]) -> Trunk {

@@ -185,6 +185,43 @@ fn a_recording_whose_server_is_killed_can_be_heard_when_it_is_back() {
 const SPOKEN: u8 = 0x21;
 
 #[test]
+fn the_figures_tell_what_goes_on_and_what_became_of_calls() {
+    let world = World::new();
+    let (server, _) = furnished(&world);
+    let Talk { mut a, mut b, ladder, .. } = talk(&world, &server);
+    let figures = || String::from_utf8(Client::new(server.metrics, "", "", "").get("/metrics").body).unwrap();
+    let tells = |line: &str| figures().lines().any(|told| told == line);
+    for line in [
+        "callveil_calls 1",
+        "callveil_calls_talking 1",
+        "callveil_media_ports 5000",
+        "callveil_media_ports_used 2",
+        "callveil_trunk_calls{trunk=\"carrier\"} 2",
+        "callveil_trunk_failed_addresses{trunk=\"carrier\"} 0",
+        "callveil_trunk_attempts_total{trunk=\"carrier\",status=\"2xx\"} 1",
+        "callveil_ringing_delay_seconds_count 1",
+    ] {
+        until(line, SOON, || tells(line));
+    }
+
+    assert!(b.hang_up().unwrap(), "{ladder}");
+    assert!(a.is_hung_up().unwrap(), "{ladder}");
+    let mut stranger =
+        Caller::begin(ladder.clone(), server.sip(), Some(&party(7)), &virtual_number(1)).unwrap();
+    assert_eq!(stranger.last_response().unwrap().and_then(|refused| refused.status()), Some(404), "{ladder}");
+    for line in [
+        "callveil_calls_ended_total{end=\"completed\",reason=\"called\"} 1",
+        "callveil_calls_ended_total{end=\"refused\",reason=\"unknown-caller\"} 1",
+        "callveil_calls 0",
+        "callveil_calls_talking 0",
+        "callveil_media_ports_used 0",
+    ] {
+        until(line, SOON, || tells(line));
+    }
+    assert!(!figures().contains("99000000"), "no number is in the figures: {}", figures());
+}
+
+#[test]
 fn both_may_hang_up_at_once() {
     let world = World::new();
     let (server, _) = furnished(&world);

@@ -11,6 +11,7 @@ use tokio::net::UdpSocket;
 
 use callveil_domain::Chance;
 
+use crate::media::Ports;
 use crate::media::room::{Channel, Here};
 
 /// Ports that somebody else holds are passed over, as many at once at most.
@@ -25,6 +26,7 @@ type Queue = VecDeque<u16>;
 pub struct Pool {
     /// `None` leaves the choice to the operating system.
     free: Option<Mutex<Queue>>,
+    all: usize,
 }
 
 /// A leg's two sockets.
@@ -51,9 +53,16 @@ impl Pool {
             let mut even: Vec<(u64, u16)> =
                 range.filter(|port| port % 2 == 0).map(|port| (rng.next_u64(), port)).collect();
             even.sort_unstable();
-            Mutex::new(even.into_iter().map(|(_, port)| port).collect())
+            even.into_iter().map(|(_, port)| port).collect::<Queue>()
         });
-        Pool { free: shuffled }
+        let all = shuffled.as_ref().map_or(0, Queue::len);
+        Pool { free: shuffled.map(Mutex::new), all }
+    }
+
+    /// How many there are, and are lent.
+    pub fn ports(&self) -> Option<Ports> {
+        let free = lock(self.free.as_ref()?).len();
+        Some(Ports { all: self.all, used: self.all - free })
     }
 
     /// Two sockets on neighbouring ports.
