@@ -1,4 +1,4 @@
-//! Sound by rtpengine: for SRTP of other kinds, codecs that we cannot convert, or forwarding in the kernel.
+//! Sound by rtpengine: for SRTP of other kinds, and codecs that we cannot convert.
 //!
 //! We order by its ng protocol and it does the rest. It is given descriptions that are made by us from what was parsed,
 //! and its own are parsed and made anew: nothing of a peer's text passes through it. It counts its packets by the
@@ -205,7 +205,7 @@ impl NgSession {
             ("ICE".to_owned(), Value::text("remove")),
             ("rtcp-mux".to_owned(), Value::words(&["demux"])),
             ("DTLS".to_owned(), Value::text("off")),
-            ("flags".to_owned(), Value::words(&["strict-source", "port-latching", "always-transcode"])),
+            ("flags".to_owned(), Value::words(&FLAGS)),
         ]);
         if command == "offer" {
             more.insert("transport-protocol".to_owned(), Value::text(profile));
@@ -253,6 +253,11 @@ impl NgSession {
         self.players.remove(&leg).iter().for_each(AbortHandle::abort);
     }
 }
+
+/// Sound is taken from the source that settles first, and decoded and made anew: rtpengine passes header extensions and
+/// contributing sources on in whatever it does not transcode, and `inject-DTMF` has it transcode everything. RTCP ends on
+/// each leg: `generate-RTCP` has it consume what comes, and write reports of its own.
+const FLAGS: [&str; 4] = ["strict-source", "port-latching", "inject-DTMF", "generate-RTCP"];
 
 /// The names of a call's two ends.
 const NEAR: &str = "near";
