@@ -21,6 +21,7 @@ mod outgoing;
 mod probe;
 mod reading;
 mod register;
+mod reliable;
 mod session;
 mod stack;
 mod standing;
@@ -32,6 +33,7 @@ mod trunks;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use callveil_domain::node::Randomness;
@@ -80,6 +82,15 @@ pub struct Settings {
     pub calls: usize,
     /// What a peer that is told 503 is asked to wait, in seconds.
     pub retry_after: u32,
+    /// T1 (RFC 3261 17.1.1.1): after how long an answer is missed, by which all repeats and their ends are reckoned;
+    /// `None` is half a second.
+    pub t1: Option<Duration>,
+}
+
+impl Settings {
+    fn t1(&self) -> Duration {
+        self.t1.unwrap_or(Duration::from_millis(500))
+    }
 }
 
 /// Why SIP did not start.
@@ -336,6 +347,7 @@ async fn take_in(
 
 /// A request within a dialogue: the leg's task hears of it from the library.
 fn within(shared: &Arc<Shared>, mut transaction: Transaction) {
+    let shared = Arc::clone(shared);
     let found = shared.dialogs.find(&transaction.original);
     tokio::spawn(async move {
         let Some(mut dialog) = found else {
@@ -343,7 +355,11 @@ fn within(shared: &Arc<Shared>, mut transaction: Transaction) {
             return;
         };
         match transaction.original.method {
-            Method::Bye | Method::PRack => {}
+            Method::Bye => {}
+            Method::PRack => {
+                acknowledged(&shared, transaction).await;
+                return;
+            }
             Method::Invite | Method::Update | Method::Info | Method::Options | Method::Refer
                 if dialog.state().is_confirmed() => {}
             // What the library would leave without an answer: we are not ready for another offer yet.
@@ -370,6 +386,16 @@ fn within(shared: &Arc<Shared>, mut transaction: Transaction) {
     });
 }
 
+/// A PRACK: the leg's task waits for it, or has waited when the call was answered before it came (RFC 3262 section 3).
+async fn acknowledged(shared: &Shared, mut transaction: Transaction) {
+    let Some(pracks) = shared.dialogs.pracks_of(&transaction.original) else {
+        return reply(&mut transaction, StatusCode::CallTransactionDoesNotExist).await;
+    };
+    if let Err(mpsc::error::SendError(mut transaction)) = pracks.send(Box::new(transaction)).await {
+        reply(&mut transaction, StatusCode::OK).await;
+    }
+}
+
 /// A request that belongs to no dialogue.
 fn begin(
     shared: &Arc<Shared>,
@@ -393,8 +419,11 @@ fn begin(
             };
             let retry_after = shared.settings.retry_after;
             tokio::spawn(async move {
-                let mut headers =
-                    vec![Header::Allow(ALLOWED.into()), Header::Accept("application/sdp".into())];
+                let mut headers = vec![
+                    Header::Allow(ALLOWED.into()),
+                    Header::Accept("application/sdp".into()),
+                    inbound::supported(),
+                ];
                 if status == StatusCode::ServiceUnavailable {
                     headers.push(Header::RetryAfter(retry_after.to_string().into()));
                 }

@@ -68,6 +68,7 @@ impl Telephone {
             public: config.sip.public.values().to_vec(),
             calls: config.sip.calls.get(),
             retry_after: RETRY_AFTER,
+            t1: None,
             tls_listen: config.sip.tls_listen.values().iter().map(|l| Listen::address(*l)).collect(),
             identity: identity(config)?,
             authorities: config.sip.authorities.path().map(read).transpose()?,

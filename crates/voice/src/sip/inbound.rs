@@ -1,15 +1,17 @@
 //! A caller's leg, from the INVITE to the answer.
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rsipstack::dialog::dialog::{DialogState, TerminatedReason};
+use rsipstack::dialog::dialog::DialogState;
 use rsipstack::sip::{HasHeaders, Header, Host, Request, StatusCode};
 use rsipstack::transaction::transaction::{Transaction, TransactionEvent, TransactionEventSender};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::outgoing::ALLOWED;
+use super::reliable::{self, Overdue, Reliable};
 use super::session::{SHORTEST, Said, Session};
 use super::stack::Stack;
 use super::standing::{self, Acknowledgement, Line, Standing};
@@ -18,7 +20,15 @@ use super::{Shared, reading, settle};
 use crate::leg::{Description, Encryption, EndedBy, Event, Invitation, Leg, Order, Refusal};
 
 /// The extensions of SIP that we have (RFC 3261 19.2).
-const SUPPORTED: &str = "timer";
+const SUPPORTED: [&str; 2] = ["timer", reliable::EXTENSION];
+
+/// What tells a peer of them.
+pub(super) fn supported() -> Header {
+    Header::Supported(SUPPORTED.join(", ").into())
+}
+
+/// PRACKs that may wait for a leg.
+const PRACKS: usize = 4;
 
 /// An INVITE that begins a call.
 pub(super) fn invite(
@@ -107,7 +117,8 @@ fn required(request: &Request) -> Vec<String> {
         Some(required.value())
     });
     let tags = required.flat_map(|tags| tags.split(',')).map(str::trim);
-    tags.filter(|tag| !tag.is_empty() && !tag.eq_ignore_ascii_case(SUPPORTED)).map(str::to_owned).collect()
+    let is_there = |tag: &str| SUPPORTED.iter().any(|supported| tag.eq_ignore_ascii_case(supported));
+    tags.filter(|tag| !tag.is_empty() && !is_there(tag)).map(str::to_owned).collect()
 }
 
 /// A call of which no leg came to be.
@@ -135,14 +146,20 @@ fn accept(
     // The library asks for a Contact and for tags.
     let Ok(mut dialog) = made else { return Err(unborn(transaction, StatusCode::BadRequest)) };
 
-    let kept = shared.dialogs.keep(&stack.layer, dialog.clone());
     let request = transaction.original.clone();
+    let random = (shared.randomness)().next_u32();
+    let reliable = Reliable::required_by(&request, random, shared.settings.t1());
+    let (told_of_pracks, pracks) = reliable.is_some().then(|| mpsc::channel(PRACKS)).unzip();
+    let kept = shared.dialogs.keep(&stack.layer, dialog.clone(), told_of_pracks);
     let (orders, ordered) = mpsc::channel(standing::ORDERS);
     let (events, happened) = mpsc::channel(standing::EVENTS);
     let caller = Caller {
         line: Line { shared: Arc::clone(shared), kept, states, orders: ordered, events, place },
         responses: transaction.tu_sender.clone(),
         request,
+        reliable,
+        pracks,
+        answer: None,
     };
     let request = &caller.request;
     let invitation = Invitation {
@@ -168,16 +185,22 @@ struct Caller {
     /// Gives the INVITE's transaction a response to send.
     responses: TransactionEventSender,
     request: Request,
+    /// Where provisional responses are to be acknowledged.
+    reliable: Option<Reliable>,
+    pracks: Option<mpsc::Receiver<Box<Transaction>>>,
+    /// The answer that waits until what was described before has arrived.
+    answer: Option<Description>,
 }
 
 impl Caller {
     async fn run(mut self) {
         loop {
+            let due = self.reliable.as_ref().and_then(Reliable::due);
             tokio::select! {
                 order = self.line.orders.recv() => match order {
                     Some(Order::Ring) => self.provisional(None),
                     Some(Order::Progress(description)) => self.provisional(Some(description)),
-                    Some(Order::Answer(description)) => return self.answer(description).await,
+                    Some(Order::Answer(description)) => self.answer = Some(description),
                     Some(Order::Refuse(refusal)) => return self.refuse(refusal, EndedBy::Us).await,
                     Some(Order::Hangup(_)) => return self.end(StatusCode::RequestTerminated).await,
                     None => return self.end(StatusCode::ServerInternalError).await,
@@ -186,37 +209,63 @@ impl Caller {
                 },
                 state = self.line.states.recv() => match state {
                     Some(DialogState::Terminated(_, reason)) => {
-                        let by = match reason {
-                            TerminatedReason::UacCancel => EndedBy::Cancelled,
-                            TerminatedReason::UacBye => EndedBy::Peer,
-                            TerminatedReason::Timeout
-                            | TerminatedReason::UasBye
-                            | TerminatedReason::UacBusy
-                            | TerminatedReason::UasBusy
-                            | TerminatedReason::UasDecline
-                            | TerminatedReason::ProxyError(_)
-                            | TerminatedReason::ProxyAuthRequired
-                            | TerminatedReason::UacOther(_)
-                            | TerminatedReason::UasOther(_) => EndedBy::Lost,
-                        };
-                        return self.line.tell(Event::Ended(by)).await;
+                        return self.line.tell(Event::Ended(standing::ended_by(&reason))).await;
                     }
                     None => return self.line.tell(Event::Ended(EndedBy::Lost)).await,
                     Some(_) => {}
                 },
+                prack = next(&mut self.pracks) => self.acknowledged(prack).await,
+                () = when(due) => match self.reliable.as_mut().and_then(|r| r.overdue(Instant::now())) {
+                    Some(Overdue::Again(provisional)) => {
+                        self.send(provisional.headers(), provisional.description);
+                    }
+                    Some(Overdue::GiveUp) => {
+                        let refusal = Refusal { status: 504, retry_after: None };
+                        return self.refuse(refusal, EndedBy::Lost).await;
+                    }
+                    None => {}
+                },
+            }
+            let held = self.reliable.as_ref().is_some_and(Reliable::holds_the_answer);
+            if !held && let Some(description) = self.answer.take() {
+                return self.answer(description).await;
             }
         }
     }
 
-    fn provisional(&self, description: Option<Description>) {
-        let (headers, body) = standing::with_description(Vec::new(), description);
-        let sent = self.line.kept.dialog.ringing(Some(headers), body);
-        settle(sent);
+    fn provisional(&mut self, description: Option<Description>) {
+        let Some(reliable) = &mut self.reliable else { return self.send(Vec::new(), description) };
+        // Without an offer, the first reliable response would have to carry ours (RFC 3261 13.2.1): the answer does.
+        if !self.request.body.is_empty()
+            && let Some(provisional) = reliable.say(description, Instant::now())
+        {
+            self.send(provisional.headers(), provisional.description);
+        }
+    }
+
+    fn send(&self, headers: Vec<Header>, description: Option<Description>) {
+        let (headers, body) = standing::with_description(headers, description);
+        settle(self.line.kept.dialog.ringing(Some(headers), body));
+    }
+
+    async fn acknowledged(&mut self, mut prack: Box<Transaction>) {
+        let Some(reliable) = &mut self.reliable else { return };
+        let status = match reliable.acknowledge(&prack.original) {
+            false => StatusCode::CallTransactionDoesNotExist,
+            true if prack.original.body.is_empty() => StatusCode::OK,
+            // Another offer, before ours is answered: not taken.
+            true => StatusCode::NotAcceptableHere,
+        };
+        let next = reliable.go_on(Instant::now());
+        settle(prack.reply(status).await);
+        if let Some(provisional) = next {
+            self.send(provisional.headers(), provisional.description);
+        }
     }
 
     async fn answer(self, description: Description) {
         let session = Session::answering(Said::by(&self.request));
-        let mut headers = vec![Header::Allow(ALLOWED.into()), Header::Supported(SUPPORTED.into())];
+        let mut headers = vec![Header::Allow(ALLOWED.into()), supported()];
         headers.extend(session.in_answer());
         let offered = reading::description(&self.request, &self.request.body).is_none();
         let (headers, body) = standing::with_description(headers, Some(description.clone()));
@@ -242,5 +291,20 @@ impl Caller {
         }
         settle(dialog.reject(Some(status), None));
         self.line.tell(Event::Ended(by)).await;
+    }
+}
+
+async fn next(pracks: &mut Option<mpsc::Receiver<Box<Transaction>>>) -> Box<Transaction> {
+    let Some(open) = pracks else { return pending().await };
+    match open.recv().await {
+        Some(prack) => prack,
+        None => pending().await,
+    }
+}
+
+async fn when(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
     }
 }

@@ -168,7 +168,7 @@ impl Telephone {
             }
         };
         let mut answer = answer(dialog.clone(), transaction);
-        let kept = self.shared.dialogs.keep(&stack.layer, dialog);
+        let kept = self.shared.dialogs.keep(&stack.layer, dialog, None);
         let mut ringing = Ringing::Silent(Instant::now() + SILENCE);
         loop {
             tokio::select! {

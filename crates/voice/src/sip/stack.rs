@@ -78,7 +78,11 @@ impl Stack {
             .with_user_agent("callveil")
             .with_transport_layer(transport)
             .with_cancel_token(stop.clone())
-            .with_option(EndpointOption::default())
+            .with_option(EndpointOption {
+                t1: settings.t1(),
+                t1x64: settings.t1() * 64,
+                ..EndpointOption::default()
+            })
             .with_inspector(Box::new(inspector))
             .with_transport_inspector(Box::new(taken))
             .build();

@@ -383,7 +383,8 @@ pub(super) fn reason(cause: Cause) -> String {
     }
 }
 
-fn ended_by(reason: &TerminatedReason) -> EndedBy {
+/// Who ended a dialogue that the library says has ended.
+pub(super) fn ended_by(reason: &TerminatedReason) -> EndedBy {
     match reason {
         TerminatedReason::UacBye | TerminatedReason::UasBye => EndedBy::Peer,
         TerminatedReason::UacCancel => EndedBy::Cancelled,
@@ -399,7 +400,11 @@ fn ended_by(reason: &TerminatedReason) -> EndedBy {
 }
 
 fn allows_update(message: &impl HeadersExt) -> bool {
-    message.header_contains_token("Allow", "UPDATE")
+    let methods = message.headers().iter().filter_map(|header| {
+        let Header::Allow(methods) = header else { return None };
+        Some(methods.value())
+    });
+    methods.flat_map(|methods| methods.split(',')).any(|method| method.trim() == "UPDATE")
 }
 
 async fn respond(

@@ -4,6 +4,7 @@
 
 mod driver;
 mod forks;
+mod script;
 mod sip;
 mod sipp;
 mod torture;

@@ -1,5 +1,9 @@
 //! SIP against SIPp, in both directions.
 
+mod dialogue;
+mod reliable;
+mod tls;
+
 use std::cell::RefCell;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -57,6 +61,16 @@ impl World {
     /// All legs are gone, and with them every dialogue.
     pub async fn is_left_empty(&self) {
         until("no dialogue stays", || self.sip.counts().dialogs == 0).await;
+    }
+}
+
+/// Settings by which what is missed is missed after 20 ms, and given up after 1.3 s.
+fn impatient() -> Settings {
+    Settings {
+        listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+        calls: 1_000,
+        t1: Some(Duration::from_millis(20)),
+        ..Settings::default()
     }
 }
 
@@ -283,19 +297,6 @@ async fn a_stranger_hears_nothing() {
 }
 
 #[tokio::test]
-async fn a_caller_who_gives_up_is_told_so_and_is_gone() {
-    let mut world = World::with(vec![from_loopback()]).await;
-    let sipp = Sipp::calls("caller_gives_up.xml", world.address(), 1, &[]);
-
-    let mut invitation = world.invited().await;
-    invitation.leg.orders.send(Order::Ring).await.unwrap();
-
-    assert!(matches!(next(&mut invitation.leg).await, Event::Ended(EndedBy::Cancelled)));
-    sipp.succeeds().await;
-    world.is_left_empty().await;
-}
-
-#[tokio::test]
 async fn a_caller_is_refused_with_a_time_to_come_again() {
     let mut world = World::with(vec![from_loopback()]).await;
     let sipp = Sipp::calls("caller_turned_away.xml", world.address(), 1, &[]);
@@ -334,37 +335,6 @@ async fn a_trunk_that_is_full_takes_no_more_calls() {
     assert!(matches!(next(&mut invitation.leg).await, Event::Acknowledged(None)));
     first.succeeds().await;
     world.is_left_empty().await;
-}
-
-#[tokio::test]
-async fn a_caller_s_new_offer_is_answered_by_whoever_drives_the_leg() {
-    let mut world = World::with(vec![from_loopback()]).await;
-    let sipp = Sipp::calls("caller_holds.xml", world.address(), 1, &[]);
-    let mut invitation = world.invited().await;
-    invitation.leg.orders.send(Order::Answer(description())).await.unwrap();
-    assert!(matches!(next(&mut invitation.leg).await, Event::Acknowledged(None)));
-
-    let Event::Reoffered(Some(offer), reply) = next(&mut invitation.leg).await else { panic!("an offer") };
-    assert!(String::from_utf8_lossy(&offer).contains("a=sendonly"));
-    reply.send(description()).unwrap();
-
-    assert!(matches!(next(&mut invitation.leg).await, Event::Ended(EndedBy::Peer)));
-    sipp.succeeds().await;
-    world.is_left_empty().await;
-}
-
-#[tokio::test]
-async fn a_key_that_info_tells_is_heard() {
-    let mut world = World::with(vec![from_loopback()]).await;
-    let sipp = Sipp::calls("caller_keys.xml", world.address(), 1, &[]);
-    let mut invitation = world.invited().await;
-    invitation.leg.orders.send(Order::Answer(description())).await.unwrap();
-    assert!(matches!(next(&mut invitation.leg).await, Event::Acknowledged(None)));
-
-    assert!(matches!(next(&mut invitation.leg).await, Event::Digit('5')));
-
-    assert!(matches!(next(&mut invitation.leg).await, Event::Ended(EndedBy::Peer)));
-    sipp.succeeds().await;
 }
 
 #[tokio::test]
@@ -557,66 +527,4 @@ async fn what_is_no_sip_from_a_trunk_is_refused_or_dropped() {
 
     assert_eq!(told(options("SIP/7.0", "one")).await, "SIP/2.0 505 Version Not Supported");
     assert_eq!(told(options("SIP/2.0", "two")).await, "SIP/2.0 200 OK");
-}
-
-/// A certificate for 127.0.0.1, its key, and the authority that made it: `openssl` makes all three.
-fn made_by_an_authority(directory: &std::path::Path) -> (Identity, Vec<u8>) {
-    let run = |arguments: &[&str]| {
-        let made =
-            std::process::Command::new("openssl").current_dir(directory).args(arguments).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    };
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-    let authority = ["req", "-x509", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"];
-    run(&[&authority[..], &key].concat());
-    let ours =
-        ["req", "-x509", "-CA", "ca.pem", "-CAkey", "ca.key", "-subj", "/CN=callveil", "-keyout", "key.pem"];
-    let named = [
-        "-out",
-        "cert.pem",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-    ];
-    run(&[&ours[..], &named, &key].concat());
-    let read = |name: &str| std::fs::read(directory.join(name)).unwrap();
-    (Identity { certificate: read("cert.pem"), key: read("key.pem") }, read("ca.pem"))
-}
-
-#[tokio::test]
-async fn a_call_goes_by_tls_between_two_that_know_each_other_s_names() {
-    let directory = tempfile::tempdir().unwrap();
-    let (identity, authority) = made_by_an_authority(directory.path());
-    let by_tls = || Settings {
-        listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
-        tls_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
-        identity: Some(identity.clone()),
-        authorities: Some(authority.clone()),
-        calls: 100,
-        ..Settings::default()
-    };
-    let named = |name: &str| trunk(&[("sources", "127.0.0.1"), ("certificate_names", name)]);
-    let mut callee = World::as_set(by_tls(), vec![named("127.0.0.1")]).await;
-    let other = World::as_set(by_tls(), vec![named("sbc.example.com")]).await;
-    let calling = |world: &World| {
-        let mut trunk = to(world.sip.tls_addresses()[0], "tls");
-        trunk.probe = None;
-        trunk
-    };
-
-    let caller = World::as_set(by_tls(), vec![calling(&callee)]).await;
-    let mut leg = caller.sip.dial(telephone()).await;
-    let mut invitation = callee.invited().await;
-    invitation.leg.orders.send(Order::Answer(description())).await.unwrap();
-    assert!(matches!(next(&mut leg).await, Event::Answered(Some(_))));
-    leg.orders.send(Order::Hangup(Cause::NORMAL)).await.unwrap();
-    assert!(matches!(next(&mut invitation.leg).await, Event::Acknowledged(None)));
-    assert!(matches!(next(&mut invitation.leg).await, Event::Ended(EndedBy::Peer)));
-    caller.is_left_empty().await;
-    callee.is_left_empty().await;
-
-    caller.sip.adopt(vec![calling(&other)]);
-    let mut leg = caller.sip.dial(telephone()).await;
-    assert!(matches!(next(&mut leg).await, Event::Refused(_)), "its certificate carries another name");
 }

@@ -2,42 +2,94 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::script::Script;
+
 /// The longest that any scenario may take on a busy machine.
 pub const LONGEST: Duration = Duration::from_secs(60);
+
+/// What SIPp plays.
+pub enum Scenario<'a> {
+    /// One of `tests/scenarios`.
+    File(&'a str),
+    /// One that the test has written.
+    Script(&'a Script),
+}
+
+impl<'a> From<&'a str> for Scenario<'a> {
+    fn from(name: &'a str) -> Scenario<'a> {
+        Scenario::File(name)
+    }
+}
+
+impl<'a> From<&'a Script> for Scenario<'a> {
+    fn from(script: &'a Script) -> Scenario<'a> {
+        Scenario::Script(script)
+    }
+}
 
 /// A SIPp that runs. It ends with its scenario, or when it is dropped.
 pub struct Sipp {
     child: Child,
-    directory: tempfile::TempDir,
+    directory: Directory,
     scenario: String,
+}
+
+/// Where SIPp runs. What it heard is shown when the test has failed.
+struct Directory(tempfile::TempDir);
+
+impl Directory {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).unwrap_or_default()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}\n{}", self.read("errors"), self.read("messages"));
+        }
+    }
 }
 
 impl Sipp {
     /// Calls `target` so many times, one after the other.
-    pub fn calls(scenario: &str, target: SocketAddr, calls: u32, more: &[&str]) -> Sipp {
+    pub fn calls<'a>(
+        scenario: impl Into<Scenario<'a>>,
+        target: SocketAddr,
+        calls: u32,
+        more: &[&str],
+    ) -> Sipp {
         let address = target.to_string();
         let calls = calls.to_string();
         let port = free_port(target.ip()).to_string();
         let mut arguments = vec![address.as_str(), "-m", &calls, "-p", &port];
         arguments.extend(more);
-        Sipp::run(scenario, target.ip(), &arguments)
+        Sipp::run(scenario.into(), target.ip(), &arguments)
     }
 
     /// Answers at a port of its own, until it has had so many calls. Comes back when it listens.
-    pub async fn answers(scenario: &str, calls: u32, more: &[&str]) -> (Sipp, SocketAddr) {
+    pub async fn answers<'a>(
+        scenario: impl Into<Scenario<'a>>,
+        calls: u32,
+        more: &[&str],
+    ) -> (Sipp, SocketAddr) {
         let address = IpAddr::from(Ipv4Addr::LOCALHOST);
         let port = free_port(address);
         let (calls, text) = (calls.to_string(), port.to_string());
         let mut arguments = vec!["-m", calls.as_str(), "-p", &text];
         arguments.extend(more);
-        let sipp = Sipp::run(scenario, address, &arguments);
+        let sipp = Sipp::run(scenario.into(), address, &arguments);
         let at = SocketAddr::new(address, port);
         let by_tcp = more.contains(&"t1");
         let taken = || match by_tcp {
@@ -48,9 +100,18 @@ impl Sipp {
         (sipp, at)
     }
 
-    fn run(scenario: &str, address: IpAddr, arguments: &[&str]) -> Sipp {
-        let directory = tempfile::tempdir().unwrap();
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(scenario);
+    fn run(scenario: Scenario<'_>, address: IpAddr, arguments: &[&str]) -> Sipp {
+        let directory = Directory(tempfile::tempdir().unwrap());
+        let (scenario, file) = match scenario {
+            Scenario::File(name) => {
+                (name, Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name))
+            }
+            Scenario::Script(script) => {
+                let file = directory.path().join("script.xml");
+                std::fs::write(&file, script.xml()).unwrap();
+                ("a script", file)
+            }
+        };
         let child = Command::new("sipp")
             .current_dir(directory.path())
             .arg("-sf")
@@ -80,22 +141,15 @@ impl Sipp {
         let Sipp { child, directory, scenario } = self;
         let ended = timeout(LONGEST + Duration::from_secs(10), child.wait_with_output()).await;
         let output = ended.expect("SIPp ends").unwrap();
-        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap_or_default();
-        let messages = read("messages");
-        assert!(output.status.success(), "{}", story(&scenario, &output, &read("errors"), &messages));
-        messages
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{scenario} ended with {}\n{told}", output.status);
+        directory.read("messages")
     }
 
     /// The file of the messages so far.
-    #[expect(dead_code, reason = "for tests that look while it runs")]
     pub fn messages(&self) -> PathBuf {
         self.directory.path().join("messages")
     }
-}
-
-fn story(scenario: &str, output: &Output, errors: &str, messages: &str) -> String {
-    let told = String::from_utf8_lossy(&output.stderr);
-    format!("{scenario} ended with {}\n{told}\n{errors}\n{messages}", output.status)
 }
 
 /// Waits for a condition, for at most as long as any scenario takes.
