@@ -16,6 +16,7 @@ mod digest;
 mod forks;
 pub mod gate;
 mod inbound;
+mod names;
 mod outbound;
 mod outgoing;
 mod probe;
@@ -59,6 +60,7 @@ use datagrams::Dropped;
 use dialogs::Dialogs;
 use digest::Challenges;
 use forks::Answers;
+use names::Names;
 use outgoing::{ALLOWED, Farewells, Inspector};
 use stack::{Common, Stack};
 use streams::Streams;
@@ -107,6 +109,9 @@ pub enum StartError {
         /// What the system says.
         why: std::io::Error,
     },
+    /// Names cannot be asked for.
+    #[error("DNS: {0}")]
+    Names(String),
     /// The certificate, its key or the authorities cannot be used.
     #[error("TLS: {0}")]
     Tls(String),
@@ -124,6 +129,7 @@ pub(crate) struct Shared {
     dialogs: Dialogs,
     answers: Answers,
     trunks: Trunks,
+    names: Names,
     tls: Tls,
     tls_addresses: Vec<SocketAddr>,
     streams: Streams,
@@ -162,6 +168,7 @@ pub async fn start(
     let known = Trunks::default();
     known.adopt(trunks);
     let trunks = known;
+    let names = Names::of_the_system().map_err(StartError::Names)?;
     let (dialogs, answers, farewells) = (Dialogs::default(), Answers::default(), Farewells::default());
     let (dropped, streams) = (Dropped::default(), Streams::default());
     let stop = CancellationToken::new();
@@ -202,6 +209,7 @@ pub async fn start(
         farewells,
         trunks,
         dropped,
+        names,
         draining: AtomicBool::new(false),
         randomness,
         settings,
@@ -290,6 +298,15 @@ impl Shared {
     /// Where to send from, to reach an address.
     fn stack_towards(&self, address: IpAddr) -> Option<&Arc<Stack>> {
         self.stacks.iter().find(|stack| stack.address.is_ipv4() == address.is_ipv4())
+    }
+
+    /// The addresses of a target, in the order to try them: of a name, those of families that we have.
+    async fn addresses(&self, target: &Target, transport: Transport) -> Vec<SocketAddr> {
+        let mut addresses = self.names.addresses(target, transport).await;
+        if target.host.parse::<IpAddr>().is_err() {
+            addresses.retain(|address| self.stack_towards(address.ip()).is_some());
+        }
+        addresses
     }
 
     /// Sees to it that a target can be sent to: by TLS, that there is a connection to somebody of its name.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callveil_domain::trunk::{Identity, Login, Target, Transport, Trunk};
+use callveil_domain::trunk::{Identity, Login, Target, Trunk};
 use rsipstack::dialog::authenticate::Credential;
 use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver};
 use rsipstack::dialog::invitation::InviteOption;
@@ -88,7 +88,7 @@ impl Telephone {
                 }
             }
             for target in &way.trunk.targets {
-                let found = addresses(target, way.trunk.transport).await;
+                let found = self.shared.addresses(target, way.trunk.transport).await;
                 for address in way.in_order(found, Instant::now()) {
                     let mut least = SHORTEST;
                     loop {
@@ -329,26 +329,6 @@ async fn cancel(kept: Kept, answer: Answer) {
     // The answer was there before the CANCEL was asked for.
     if settled.is_ok() && kept.dialog.state().is_confirmed() {
         standing::bye(&kept, Cause::NORMAL).await;
-    }
-}
-
-/// The addresses of a target, in the order to try them (RFC 3263).
-pub(super) async fn addresses(target: &Target, transport: Transport) -> Vec<SocketAddr> {
-    let secure = transport == Transport::Tls;
-    if let Ok(address) = target.host.parse::<IpAddr>() {
-        let usual = if secure { 5061 } else { 5060 };
-        return vec![SocketAddr::new(address, target.port.unwrap_or(usual))];
-    }
-    let domain = Domain(target.host.clone());
-    let resolver = rsipstack::resolver::SipResolver::default();
-    let found =
-        resolver.lookup(&domain, target.port.map(Into::into), Some(carried_by(transport)), secure).await;
-    match found {
-        Ok(targets) => targets.into_iter().map(|target| target.addr).collect(),
-        Err(_) => {
-            tracing::warn!(target = %target, "the trunk's host {target} has no address");
-            Vec::new()
-        }
     }
 }
 

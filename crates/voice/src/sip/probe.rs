@@ -13,7 +13,7 @@ use rsipstack::transaction::transaction::Transaction;
 use rsipstack::transport::SipAddr;
 use tokio::time::{Instant, timeout};
 
-use super::outbound::{addresses, at, host_of};
+use super::outbound::{at, host_of};
 use super::trunks::Way;
 use super::{Shared, carried_by};
 
@@ -56,7 +56,7 @@ impl fmt::Display for Silence {
 pub(super) async fn all(shared: &Shared, trunk: &Trunk) -> Vec<Probed> {
     let mut probed = Vec::new();
     for target in &trunk.targets {
-        let found = addresses(target, trunk.transport).await;
+        let found = shared.addresses(target, trunk.transport).await;
         if found.is_empty() {
             probed.push(Probed { target: target.clone(), address: None, answer: Err(Silence::NoAddress) });
         }

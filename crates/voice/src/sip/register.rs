@@ -8,7 +8,7 @@ use rsipstack::sip::typed::Contact;
 use rsipstack::sip::{Header, Param};
 use tokio::time::Instant;
 
-use super::outbound::{addresses, at, credential, host_of};
+use super::outbound::{at, credential, host_of};
 use super::trunks::Way;
 use super::{Shared, carried_by, kind};
 
@@ -46,7 +46,7 @@ async fn register(shared: &Shared, way: &Way) -> Option<Duration> {
     let wanted = u32::try_from(trunk.register?.as_secs()).unwrap_or(u32::MAX);
     let login = trunk.login.as_ref()?;
     for target in &trunk.targets {
-        for address in way.in_order(addresses(target, trunk.transport).await, Instant::now()) {
+        for address in way.in_order(shared.addresses(target, trunk.transport).await, Instant::now()) {
             let Some(stack) = shared.stack_towards(address.ip()) else { continue };
             if !shared.prepare(stack, trunk, target, address).await {
                 continue;
