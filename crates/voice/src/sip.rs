@@ -46,6 +46,7 @@ use rsipstack::transaction::transaction::Transaction;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::leg::{Dial, Encryption, Invitation, Leg, Port};
 
@@ -65,7 +66,7 @@ use outgoing::{ALLOWED, Farewells, Inspector};
 use stack::{Common, Stack};
 use streams::Streams;
 use tls::Tls;
-use trunks::Trunks;
+use trunks::{Registered, Trunks};
 
 /// Where to listen, and how much to bear.
 #[derive(Clone, Debug, Default)]
@@ -137,6 +138,8 @@ pub(crate) struct Shared {
     farewells: Farewells,
     dropped: Dropped,
     draining: AtomicBool,
+    /// Registrars that are being told that we go.
+    partings: TaskTracker,
     randomness: Randomness,
     settings: Settings,
     stop: CancellationToken,
@@ -166,7 +169,8 @@ pub async fn start(
         return Err(StartError::Nowhere);
     }
     let known = Trunks::default();
-    known.adopt(trunks);
+    let registered = known.adopt(trunks);
+    debug_assert!(registered.is_empty(), "law: nobody has registered before the start");
     let trunks = known;
     let names = Names::of_the_system().map_err(StartError::Names)?;
     let (dialogs, answers, farewells) = (Dialogs::default(), Answers::default(), Farewells::default());
@@ -211,6 +215,7 @@ pub async fn start(
         dropped,
         names,
         draining: AtomicBool::new(false),
+        partings: TaskTracker::new(),
         randomness,
         settings,
         stop,
@@ -235,14 +240,25 @@ impl Sip {
         self.shared.tls_addresses.clone()
     }
 
-    /// Takes these trunks in the place of those before. Calls that stand are not touched.
+    /// Takes these trunks in the place of those before. Calls that stand are not touched. Registrations that are not
+    /// wanted any more are given up, which is not waited for.
     pub fn adopt(&self, trunks: Vec<Trunk>) {
-        self.shared.trunks.adopt(trunks);
+        self.let_go(self.shared.trunks.adopt(trunks));
     }
 
-    /// Takes no new calls from here on: they are told 503, and OPTIONS too. Those in progress go on.
+    /// Takes no new calls from here on: they are told 503, and OPTIONS too. Those in progress go on. Where we have
+    /// registered we give up being called.
     pub fn drain(&self) {
         self.shared.draining.store(true, Ordering::Relaxed);
+        self.let_go(self.shared.trunks.give_up_all());
+    }
+
+    fn let_go(&self, registered: Vec<Registered>) {
+        if registered.is_empty() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        self.shared.partings.spawn(async move { register::give_up(&shared, registered).await });
     }
 
     /// Asks every address of a trunk whether it is there.
@@ -274,6 +290,12 @@ impl Sip {
     /// Datagrams that were not let in since the start, by why.
     pub fn dropped(&self) -> Vec<(KeptOut, u64)> {
         self.shared.dropped.all()
+    }
+
+    /// Waits until all registrars have heard that we go, or had time enough to.
+    pub async fn parted(&self) {
+        self.shared.partings.close();
+        self.shared.partings.wait().await;
     }
 
     /// Ends SIP at once: the sockets are closed.

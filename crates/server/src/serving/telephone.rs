@@ -130,6 +130,7 @@ impl Telephone {
                 "some calls are cut off before their telephones answered"
             );
         }
+        line.sip.parted().await;
         line.sip.stop();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use callveil_domain::number::PhoneNumber;
-use callveil_domain::trunk::{Media, Trunk, TrunkName, route};
+use callveil_domain::trunk::{Media, Target, Trunk, TrunkName, route};
 use tokio::time::Instant;
 
 use crate::leg::Encryption;
@@ -30,6 +30,7 @@ struct Load {
     health: Mutex<Health>,
     /// What came of tries to ring, by the class of the status, 2xx first.
     attempts: [AtomicU64; 5],
+    registered: Mutex<Option<Registered>>,
 }
 
 /// How a trunk stands.
@@ -45,6 +46,34 @@ pub struct TrunkFigures {
     pub registered: Option<bool>,
     /// What came of tries to ring by it, by the class of the status, 2xx to 6xx.
     pub attempts: [u64; 5],
+}
+
+/// A registration of ours that stands.
+pub(super) struct Registered {
+    /// The trunk as it was then.
+    pub(super) trunk: Trunk,
+    pub(super) target: Target,
+    pub(super) address: SocketAddr,
+    pub(super) thread: Thread,
+}
+
+/// What all REGISTER requests to one registrar have in common (RFC 3261 10.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Thread {
+    pub(super) call_id: String,
+    /// The CSeq of the last one.
+    pub(super) cseq: u32,
+}
+
+impl Registered {
+    /// Whether the trunk is still one to register with in this way.
+    fn suits(&self, trunk: &Trunk) -> bool {
+        let said = |trunk: &Trunk| {
+            let Trunk { login, targets, transport, domain, .. } = trunk.clone();
+            (login, targets, transport, domain)
+        };
+        trunk.register.is_some() && said(trunk) == said(&self.trunk)
+    }
 }
 
 /// What is known of a trunk's addresses.
@@ -74,15 +103,38 @@ struct Second {
 }
 
 impl Trunks {
-    /// Takes these trunks; those of a name that was there before keep what they carry.
-    pub(super) fn adopt(&self, trunks: Vec<Trunk>) {
+    /// Takes these trunks; those of a name that was there before keep what they carry. Answers with the registrations
+    /// that are to be given up.
+    #[must_use]
+    pub(super) fn adopt(&self, trunks: Vec<Trunk>) -> Vec<Registered> {
         let mut ways = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let fresh = trunks.into_iter().map(|trunk| {
             let before = ways.iter().find(|way| way.trunk.name == trunk.name);
             let load = before.map(|way| Arc::clone(&way.load)).unwrap_or_default();
             Arc::new(Way { trunk, load })
         });
-        *ways = fresh.collect();
+        let fresh: Vec<Arc<Way>> = fresh.collect();
+        let given_up = ways.iter().filter_map(|way| {
+            let now = fresh.iter().find(|now| now.trunk.name == way.trunk.name);
+            way.load.give_up_unless(|registered| now.is_some_and(|now| registered.suits(&now.trunk)))
+        });
+        let given_up = given_up.collect();
+        *ways = fresh;
+        given_up
+    }
+
+    /// All registrations, which are to be given up.
+    pub(super) fn give_up_all(&self) -> Vec<Registered> {
+        self.all().iter().filter_map(|way| way.load.give_up_unless(|_| false)).collect()
+    }
+
+    /// Notes a registration; gives it back when its trunk is gone or another by now.
+    pub(super) fn note(&self, registered: Registered) -> Option<Registered> {
+        let ways = self.all();
+        let way = ways.iter().find(|way| way.trunk.name == registered.trunk.name);
+        let Some(way) = way.filter(|way| registered.suits(&way.trunk)) else { return Some(registered) };
+        *way.load.registered() = Some(registered);
+        None
     }
 
     /// The trunk whose calls come from here.
@@ -201,6 +253,12 @@ impl Way {
         }
     }
 
+    /// Where we have registered at this address, what the next request is to have in common with the last.
+    pub(super) fn thread(&self, address: SocketAddr) -> Option<Thread> {
+        let registered = self.load.registered();
+        registered.as_ref().filter(|registered| registered.address == address).map(|r| r.thread.clone())
+    }
+
     /// When we are to register with it next.
     pub(super) fn register_at(&self, when: Instant) {
         self.load.health().register_at = Some(when);
@@ -232,6 +290,19 @@ impl Way {
 }
 
 impl Load {
+    /// The registration that stands, unless it may stay. It is renewed at once then, if it is to be.
+    fn give_up_unless(&self, stays: impl FnOnce(&Registered) -> bool) -> Option<Registered> {
+        let mut registered = self.registered();
+        let given_up = registered.take_if(|registered| !stays(registered))?;
+        let mut health = self.health();
+        (health.register_at, health.registered_until) = (None, None);
+        Some(given_up)
+    }
+
+    fn registered(&self) -> std::sync::MutexGuard<'_, Option<Registered>> {
+        self.registered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn health(&self) -> std::sync::MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -272,6 +343,10 @@ mod tests {
         trunk
     }
 
+    fn adopt(trunks: &Trunks, these: Vec<Trunk>) {
+        assert!(trunks.adopt(these).is_empty(), "nobody has registered");
+    }
+
     fn way(trunks: &Trunks) -> Arc<Way> {
         trunks.calling_from([192, 0, 2, 1].into()).unwrap()
     }
@@ -279,14 +354,14 @@ mod tests {
     #[test]
     fn a_trunk_carries_so_many_calls_and_no_more() {
         let trunks = Trunks::default();
-        trunks.adopt(vec![trunk(&[("sources", "192.0.2.1"), ("calls", "2")])]);
+        adopt(&trunks, vec![trunk(&[("sources", "192.0.2.1"), ("calls", "2")])]);
         let now = Instant::now();
 
         let first = way(&trunks).admit(now).unwrap();
         let _second = way(&trunks).admit(now).unwrap();
         assert!(way(&trunks).admit(now).is_none());
 
-        trunks.adopt(vec![trunk(&[("sources", "192.0.2.1"), ("calls", "2"), ("rank", "1")])]);
+        adopt(&trunks, vec![trunk(&[("sources", "192.0.2.1"), ("calls", "2"), ("rank", "1")])]);
         assert!(way(&trunks).admit(now).is_none(), "its calls stand still");
 
         drop(first);
@@ -296,7 +371,7 @@ mod tests {
     #[test]
     fn an_address_that_failed_is_tried_last_for_a_while() {
         let trunks = Trunks::default();
-        trunks.adopt(vec![trunk(&[("sources", "192.0.2.1"), ("probe", "10s")])]);
+        adopt(&trunks, vec![trunk(&[("sources", "192.0.2.1"), ("probe", "10s")])]);
         let [one, two]: [SocketAddr; 2] = [([192, 0, 2, 8], 5060).into(), ([192, 0, 2, 9], 5060).into()];
         let now = Instant::now();
         let order = |now| way(&trunks).in_order(vec![one, two], now);
@@ -313,7 +388,7 @@ mod tests {
     #[test]
     fn a_trunk_is_asked_as_often_as_it_wants() {
         let trunks = Trunks::default();
-        trunks.adopt(vec![trunk(&[("targets", "192.0.2.1"), ("probe", "10s")])]);
+        adopt(&trunks, vec![trunk(&[("targets", "192.0.2.1"), ("probe", "10s")])]);
         let now = Instant::now();
         let asked = |now| trunks.to_be_asked(now).len();
 
@@ -322,14 +397,14 @@ mod tests {
             [0, 0, 1]
         );
 
-        trunks.adopt(vec![trunk(&[("targets", "192.0.2.1"), ("probe", "off")])]);
+        adopt(&trunks, vec![trunk(&[("targets", "192.0.2.1"), ("probe", "off")])]);
         assert_eq!(asked(now + Duration::from_secs(99)), 0);
     }
 
     #[test]
     fn a_trunk_begins_so_many_calls_in_a_second_and_no_more() {
         let trunks = Trunks::default();
-        trunks.adopt(vec![trunk(&[("sources", "192.0.2.1"), ("calls_per_second", "2")])]);
+        adopt(&trunks, vec![trunk(&[("sources", "192.0.2.1"), ("calls_per_second", "2")])]);
         let now = Instant::now();
 
         let admitted = |now| way(&trunks).admit(now).is_some();
@@ -337,5 +412,39 @@ mod tests {
         assert!(admitted(now) && admitted(now) && !admitted(now));
         assert!(!admitted(now + Duration::from_millis(999)));
         assert!(admitted(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_registration_is_given_up_when_its_trunk_is_gone_or_another() {
+        let registering = |more: &[(&str, &str)]| {
+            let settings = [
+                ("targets", "192.0.2.1"),
+                ("register", "10m"),
+                ("user", "callveil"),
+                ("password", "hunter2"),
+            ];
+            trunk(&[&settings[..], more].concat())
+        };
+        let registered = || Registered {
+            trunk: registering(&[]),
+            target: registering(&[]).targets[0].clone(),
+            address: ([192, 0, 2, 1], 5060).into(),
+            thread: Thread { call_id: "one".to_owned(), cseq: 1 },
+        };
+        let check = |after: Vec<Trunk>, given_up: usize| {
+            let trunks = Trunks::default();
+            adopt(&trunks, vec![registering(&[])]);
+            assert!(trunks.note(registered()).is_none());
+            assert_eq!(trunks.adopt(after).len(), given_up);
+            assert_eq!(trunks.give_up_all().len(), 1 - given_up);
+        };
+        check(vec![registering(&[("rank", "7")])], 0);
+        check(Vec::new(), 1);
+        check(vec![registering(&[("register", "off")])], 1);
+        check(vec![registering(&[("user", "another")])], 1);
+        check(vec![registering(&[("targets", "192.0.2.2")])], 1);
+
+        let trunks = Trunks::default();
+        assert!(trunks.note(registered()).is_some(), "its trunk was removed meanwhile");
     }
 }

@@ -471,19 +471,27 @@ async fn a_leg_that_is_let_go_is_ended() {
 }
 
 #[tokio::test]
-async fn a_trunk_is_registered_with_that_wants_it() {
+async fn a_trunk_is_registered_with_that_wants_it_and_hears_when_it_is_let_go() {
     let (sipp, address) = Sipp::answers("registrar.xml", 1, &[]).await;
     let registers = [("targets", address.to_string()), ("register", "10m".to_owned())];
     let login =
         [("user", "callveil".to_owned()), ("password", "hunter2".to_owned()), ("probe", "off".to_owned())];
     let said: Vec<(&str, &str)> =
         registers.iter().chain(&login).map(|(name, text)| (*name, text.as_str())).collect();
-    let _world = World::with(vec![trunk(&said)]).await;
+    let world = World::with(vec![trunk(&said)]).await;
+    let registered = || std::fs::read_to_string(sipp.messages()).unwrap_or_default().contains("expires=600");
+    until("it is registered", registered).await;
+
+    // One that stays as it was is not told; one that is gone is.
+    world.sip.adopt(vec![trunk(&[&said[..], &[("rank", "7")]].concat())]);
+    world.sip.adopt(Vec::new());
 
     let messages = sipp.succeeds().await;
-
     assert!(messages.contains("Digest username=\"callveil\""), "{messages}");
     assert!(messages.contains("Expires: 600") && !messages.contains("hunter2"), "{messages}");
+    let last = messages.rsplit("REGISTER sip:").next().unwrap_or_default();
+    assert!(last.contains("Expires: 0") && last.contains("CSeq: 3 REGISTER"), "{messages}");
+    assert!(!messages.contains("restsend"), "{messages}");
 }
 
 #[tokio::test]
