@@ -1,6 +1,7 @@
 //! Real calls through the real server, on loopback: telephones of this crate, SIPp, and Kamailio in front.
 
 mod edge;
+mod flows;
 mod limits;
 mod lines;
 pub mod matrix;
@@ -44,9 +45,13 @@ pub fn allocate(server: &Server, tenant: &Tenant, more: &Value) {
 
 /// Adds a trunk whose calls come from loopback and go to `target`.
 pub fn add_trunk(world: &World, target: SocketAddr, more: &[(&str, &str)]) {
-    let mut trunk = Trunk::new(TrunkName::parse("carrier").unwrap());
-    let target = target.to_string();
-    let settings = [("sources", "127.0.0.1"), ("targets", target.as_str()), ("probe", "off")];
+    named_trunk(world, "carrier", target, more);
+}
+
+fn named_trunk(world: &World, name: &str, target: SocketAddr, more: &[(&str, &str)]) {
+    let mut trunk = Trunk::new(TrunkName::parse(name).unwrap());
+    let (source, target) = (target.ip().to_string(), target.to_string());
+    let settings = [("sources", source.as_str()), ("targets", target.as_str()), ("probe", "off")];
     for (name, value) in settings.iter().chain(more) {
         trunk.set(name, value).unwrap();
     }

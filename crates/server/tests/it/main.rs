@@ -42,6 +42,12 @@ mod rtpengine;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+#[path = "../../../voice/tests/it/script.rs"]
+#[expect(dead_code, reason = "the suite of the telephone side uses the rest")]
+mod script;
+#[cfg(test)]
+mod sipp;
+#[cfg(test)]
 mod webhooks;
 #[cfg(test)]
 mod world;

@@ -68,10 +68,10 @@ impl World {
         command
             .current_dir(&self.directory)
             .env("CALLVEIL_DATABASE", &self.database)
-            .envs(self.variables.clone())
             .env("CALLVEIL_HTTP_LISTEN", "127.0.0.1:0")
             .env("CALLVEIL_METRICS_LISTEN", "127.0.0.1:0")
             .env("CALLVEIL_SIP_LISTEN", "127.0.0.1:0")
+            .envs(self.variables.clone())
             .stdin(Stdio::null());
         command
     }
@@ -297,8 +297,9 @@ pub fn until(what: &str, bound: Duration, mut holds: impl FnMut() -> bool) {
     assert!(came.is_some(), "{what} did not come within {bound:?}");
 }
 
+/// What a look finds, unless it finds nothing for so long.
 #[expect(clippy::disallowed_methods, reason = "awaits a condition, with a bound, that nothing else tells of")]
-fn try_until<T>(bound: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn try_until<T>(bound: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + bound;
     loop {
         if let Some(found) = look() {
