@@ -35,6 +35,7 @@ pub struct Addresses {
     pub http: SocketAddr,
     pub metrics: SocketAddr,
     pub sip: Vec<SocketAddr>,
+    pub sip_tls: Vec<SocketAddr>,
 }
 
 /// How a server ended.
@@ -70,8 +71,12 @@ pub async fn serve(
     let metrics = bind(config.metrics_listen, "CALLVEIL_METRICS_LISTEN").await?;
     let kept = Kept::open(config)?;
     let telephone = Telephone::start(&at, config, kept.as_ref()).await?;
-    let addresses =
-        Addresses { http: address(&http)?, metrics: address(&metrics)?, sip: telephone.addresses() };
+    let addresses = Addresses {
+        http: address(&http)?,
+        metrics: address(&metrics)?,
+        sip: telephone.addresses(),
+        sip_tls: telephone.tls_addresses(),
+    };
     let mut signals = Signals::listen()?;
     allow_open_files(u64::from(config.http.connections.get()));
 

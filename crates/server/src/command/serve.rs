@@ -69,6 +69,8 @@ struct Started {
     docs: String,
     metrics: String,
     sip: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sip_tls: Vec<String>,
     database: String,
     #[serde(skip)]
     tenants: usize,
@@ -81,13 +83,15 @@ struct Started {
 impl Started {
     fn new(at: &Installation, config: &Config, addresses: Addresses, demo: Option<Demo>) -> Started {
         let url = |address: SocketAddr, path: &str| format!("http://{address}{path}");
+        let texts = |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::to_string).collect();
         let directory = at.node.directory();
         Started {
             version: env!("CARGO_PKG_VERSION"),
             api: url(addresses.http, ""),
             docs: url(addresses.http, "/docs"),
             metrics: url(addresses.metrics, "/metrics"),
-            sip: addresses.sip.iter().map(SocketAddr::to_string).collect(),
+            sip: texts(&addresses.sip),
+            sip_tls: texts(&addresses.sip_tls),
             database: config.database.to_string(),
             tenants: directory.tenants().count(),
             numbers: directory.tenants().map(|tenant| tenant.pool.numbers().len()).sum(),
@@ -98,13 +102,16 @@ impl Started {
 
 impl fmt::Display for Started {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Started { version, api, docs, metrics, sip, database, tenants, numbers, demo } = self;
+        let Started { version, api, docs, metrics, sip, sip_tls, database, tenants, numbers, demo } = self;
         writeln!(f, "callveil {version}")?;
         writeln!(f, "  API       {api}/v1/tenants/<sid>/greenvn")?;
         writeln!(f, "  Docs      {docs}")?;
         writeln!(f, "  Metrics   {metrics}")?;
         if !sip.is_empty() {
             writeln!(f, "  Calls     sip: {} (UDP and TCP)", sip.join(", "))?;
+        }
+        if !sip_tls.is_empty() {
+            writeln!(f, "  Calls     sip: {} (TLS)", sip_tls.join(", "))?;
         }
         writeln!(f, "  Database  {database} (tenants: {tenants}, virtual numbers: {numbers})")?;
         if *tenants == 0 {

@@ -106,6 +106,11 @@ impl Telephone {
         self.line.as_ref().map(|line| line.sip.addresses()).unwrap_or_default()
     }
 
+    /// Where calls really come in by TLS.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        self.line.as_ref().map(|line| line.sip.tls_addresses()).unwrap_or_default()
+    }
+
     /// Takes no new calls from here on.
     pub fn drain(&self) {
         if let Some(line) = &self.line {

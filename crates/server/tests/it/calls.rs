@@ -2,6 +2,7 @@
 
 mod edge;
 mod flows;
+mod heard;
 mod limits;
 mod lines;
 pub mod matrix;

@@ -6,6 +6,8 @@ mod admin;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod baresip;
+#[cfg(test)]
 mod calls;
 #[cfg(test)]
 #[path = "../../../store/tests/it/cluster.rs"]
@@ -47,6 +49,8 @@ mod samples;
 mod script;
 #[cfg(test)]
 mod sipp;
+#[cfg(test)]
+mod sound;
 #[cfg(test)]
 mod webhooks;
 #[cfg(test)]
