@@ -146,12 +146,12 @@ impl Script {
     }
 
     /// Hears a request.
-    pub fn is_told(self, method: &str) -> Script {
-        self.is_told_that(method, &[])
+    pub fn gets(self, method: &str) -> Script {
+        self.gets_that(method, &[])
     }
 
     /// Hears a request whose header fields or `body` match these expressions.
-    pub fn is_told_that(mut self, method: &str, checks: &[(&str, &str)]) -> Script {
+    pub fn gets_that(mut self, method: &str, checks: &[(&str, &str)]) -> Script {
         let begins = matches!(self.side, Side::Callee) && !self.variables.contains("remote");
         let names = [format!("via{method}"), format!("cseq{method}")];
         let mut takes = vec![(names[0].as_str(), "Via:"), (names[1].as_str(), "CSeq:")];

@@ -227,7 +227,7 @@ async fn the_messages_of_a_call_are_told_of_both_legs_without_a_number() {
 
     let told: Vec<serde_json::Value> =
         Log::take().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let is_told = |direction: &str, transport: &str, begins: &str| {
+    let gets = |direction: &str, transport: &str, begins: &str| {
         told.iter().any(|line| {
             let text = line["message"].as_str().unwrap_or_default().lines().nth(1).unwrap_or_default();
             line["direction"] == direction
@@ -237,10 +237,10 @@ async fn the_messages_of_a_call_are_told_of_both_legs_without_a_number() {
     };
     for (direction, other) in [("received", "sent"), ("sent", "received")] {
         let transport = if direction == "received" { "UDP" } else { "TCP" };
-        assert!(is_told(direction, transport, "INVITE sip:+"), "{direction}: {told:#?}");
-        assert!(is_told(other, transport, "SIP/2.0 200"), "{other}: {told:#?}");
-        assert!(is_told(direction, transport, "ACK sip:"), "{direction}: {told:#?}");
-        assert!(is_told(direction, transport, "BYE sip:"), "{direction}: {told:#?}");
+        assert!(gets(direction, transport, "INVITE sip:+"), "{direction}: {told:#?}");
+        assert!(gets(other, transport, "SIP/2.0 200"), "{other}: {told:#?}");
+        assert!(gets(direction, transport, "ACK sip:"), "{direction}: {told:#?}");
+        assert!(gets(direction, transport, "BYE sip:"), "{direction}: {told:#?}");
     }
     let legs: std::collections::HashSet<_> = told.iter().map(|line| line["call"].to_string()).collect();
     assert!(legs.len() >= 2, "{told:#?}");

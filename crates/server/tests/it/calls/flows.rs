@@ -46,10 +46,10 @@ fn sipp_calls_sipp_by_tcp_and_ipv6() {
 /// A telephone that answers when it has rung.
 fn answering() -> Script {
     Script::callee()
-        .is_told("INVITE")
+        .gets("INVITE")
         .answers("INVITE", "180 Ringing", "", "")
         .answers("INVITE", "200 OK", "", &described("sendrecv"))
-        .is_told("ACK")
+        .gets("ACK")
 }
 
 fn hangs_up(script: Script) -> Script {
@@ -57,7 +57,7 @@ fn hangs_up(script: Script) -> Script {
 }
 
 fn is_hung_up(script: Script) -> Script {
-    script.is_told("BYE").answers("BYE", "200 OK", "", "")
+    script.gets("BYE").answers("BYE", "200 OK", "", "")
 }
 
 /// A call of a table: who calls, over which virtual number, and how it goes.
@@ -123,8 +123,8 @@ fn flows_go_as_told(transport: &str, settings: &[&str], flows: Vec<Flow>) {
 }
 
 fn in_order(transport: &str) {
-    let slowly = Script::callee().is_told("INVITE").answers("INVITE", "180 Ringing", "", "").waits(300);
-    let slowly = slowly.answers("INVITE", "200 OK", "", &described("sendrecv")).is_told("ACK");
+    let slowly = Script::callee().gets("INVITE").answers("INVITE", "180 Ringing", "", "").waits(300);
+    let slowly = slowly.answers("INVITE", "200 OK", "", &described("sendrecv")).gets("ACK");
     let mut flows = vec![
         Flow {
             name: "the called of a one-way allocation is refused",
@@ -161,13 +161,7 @@ fn in_order(transport: &str) {
                 hangs_up(answered.hears(200).acks("").waits(300))
             },
             called: vec![
-                (
-                    4,
-                    Script::callee()
-                        .is_told("INVITE")
-                        .answers("INVITE", "486 Busy Here", "", "")
-                        .is_told("ACK"),
-                ),
+                (4, Script::callee().gets("INVITE").answers("INVITE", "486 Busy Here", "", "").gets("ACK")),
                 (5, is_hung_up(answering())),
             ],
             end: CallEnd::Completed,
@@ -236,22 +230,22 @@ fn all_at_once(transport: &str) {
             (
                 1,
                 Script::callee()
-                    .is_told("INVITE")
+                    .gets("INVITE")
                     .answers("INVITE", "180 Ringing", "", "")
-                    .is_told_that("CANCEL", &[("Reason:", "cause=26")])
+                    .gets_that("CANCEL", &[("Reason:", "cause=26")])
                     .answers("CANCEL", "200 OK", "", "")
                     .answers("INVITE", "487 Request Terminated", "", "")
-                    .is_told("ACK"),
+                    .gets("ACK"),
             ),
             (
                 2,
                 is_hung_up(
                     Script::callee()
-                        .is_told("INVITE")
+                        .gets("INVITE")
                         .answers("INVITE", "180 Ringing", "", "")
                         .waits(500)
                         .answers("INVITE", "200 OK", "", &described("sendrecv"))
-                        .is_told("ACK"),
+                        .gets("ACK"),
                 ),
             ),
         ],

@@ -190,16 +190,16 @@ async fn a_call_is_neither_transferred_nor_written_to() {
 async fn offers_that_cross_are_both_put_off_and_ours_is_made_again() {
     let mut world = World::with(vec![from_loopback()]).await;
     let script = talking(ALLOW, &[])
-        .is_told("INVITE")
+        .gets("INVITE")
         .says("INVITE", "", &described("sendonly"))
         .may_hear(100)
         .hears(491)
         .acks_refusal()
         .answers("INVITE", "491 Request Pending", "", "")
-        .is_told("ACK")
-        .is_told_that("INVITE", &[("body", "m=audio 40000")])
+        .gets("ACK")
+        .gets_that("INVITE", &[("body", "m=audio 40000")])
         .answers("INVITE", "200 OK", "", &described("sendrecv"))
-        .is_told("ACK")
+        .gets("ACK")
         .says("BYE", "", "")
         .hears(200);
     let sipp = Sipp::calls(&script, world.address(), 1, &[]);
@@ -220,12 +220,12 @@ async fn a_session_is_refreshed_at_half_time_by_whichever_request_the_peer_knows
     let refreshed = "Supported: timer\nSession-Expires: 90;refresher=uac\n";
     let repeats = ("Session-Expires:", "90;refresher=uac");
     let by_update = talking(&format!("{ALLOW}{asks}"), &[agreed])
-        .is_told_that("UPDATE", &[repeats])
+        .gets_that("UPDATE", &[repeats])
         .answers("UPDATE", "200 OK", refreshed, "");
     let by_invite = talking(asks, &[agreed])
-        .is_told_that("INVITE", &[repeats, ("body", "m=audio 40000")])
+        .gets_that("INVITE", &[repeats, ("body", "m=audio 40000")])
         .answers("INVITE", "200 OK", refreshed, &described("sendrecv"))
-        .is_told("ACK");
+        .gets("ACK");
     for script in [by_update, by_invite] {
         let mut world = World::with(vec![from_loopback()]).await;
         let script = script.says("BYE", "", "").hears(200);
@@ -245,10 +245,10 @@ async fn a_call_that_is_not_refreshed_ends() {
     let peers = "Supported: timer\nSession-Expires: 90;refresher=uac\n";
     let ours = format!("{ALLOW}Supported: timer\nSession-Expires: 90;refresher=uas\n");
     let forgotten = talking(peers, &[("Session-Expires:", "90;refresher=uac"), ("Require:", "timer")]);
-    let unknown = talking(&ours, &[]).is_told("UPDATE").answers("UPDATE", "481 Gone", "", "");
+    let unknown = talking(&ours, &[]).gets("UPDATE").answers("UPDATE", "481 Gone", "", "");
     for (script, seconds) in [(forgotten, 61), (unknown, 46)] {
         let mut world = World::with(vec![from_loopback()]).await;
-        let script = script.is_told_that("BYE", &[("Reason:", "cause=102")]).answers("BYE", "200 OK", "", "");
+        let script = script.gets_that("BYE", &[("Reason:", "cause=102")]).answers("BYE", "200 OK", "", "");
         let sipp = Sipp::calls(&script, world.address(), 1, &[]);
         let mut invitation = take(&mut world).await;
 
@@ -267,7 +267,7 @@ async fn an_answer_that_nobody_acknowledges_is_said_again_and_then_the_call_is_h
         .begins("INVITE", "", &described("sendrecv"))
         .may_hear(100)
         .hears(200)
-        .is_told("BYE")
+        .gets("BYE")
         .answers("BYE", "200 OK", "", "");
     let sipp = Sipp::calls(&script, world.address(), 1, &[]);
     let mut invitation = world.invited().await;

@@ -62,13 +62,13 @@ async fn ringing_that_is_not_acknowledged_is_told_again_until_the_call_is_given_
 #[tokio::test]
 async fn a_telephone_s_reliable_ringing_is_acknowledged() {
     let script = Script::callee()
-        .is_told_that("INVITE", &[("Supported:", "100rel")])
+        .gets_that("INVITE", &[("Supported:", "100rel")])
         .answers("INVITE", "180 Ringing", "Require: 100rel\nRSeq: 4711\n", "")
-        .is_told_that("PRACK", &[("RAck:", "4711 [0-9]+ INVITE")])
+        .gets_that("PRACK", &[("RAck:", "4711 [0-9]+ INVITE")])
         .answers("PRACK", "200 OK", "", "")
         .answers("INVITE", "200 OK", "", &described("sendrecv"))
-        .is_told("ACK")
-        .is_told("BYE")
+        .gets("ACK")
+        .gets("BYE")
         .answers("BYE", "200 OK", "", "");
     let (sipp, address) = Sipp::answers(&script, 1, &[]).await;
     let world = World::with(vec![to(address, "udp")]).await;
