@@ -165,6 +165,11 @@ pub trait Store: Send + Sync {
     /// Leases deliveries that are due, of each line only the first that is not settled.
     async fn lease(&self, wanted: Lease) -> Result<Vec<Due>, StoreError>;
 
+    /// Comes back when a change that owes a delivery has been applied through this value since it was asked last, at
+    /// once if that was before. A hint for whoever delivers: what other processes owe is not told, and it may come back
+    /// for nothing.
+    async fn owed(&self);
+
     /// Keeps what became of leased deliveries, of each only if its lease still stands.
     async fn settle(&self, now: Timestamp, settled: Vec<Settled>) -> Result<(), StoreError>;
 

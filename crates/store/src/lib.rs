@@ -7,5 +7,6 @@
 pub mod copy;
 mod document;
 mod encoding;
+mod owed;
 pub mod postgres;
 pub mod sqlite;

@@ -67,6 +67,8 @@ use statements as sql;
 use tidy::Position;
 use writer::Writers;
 
+use crate::owed::Owed;
+
 /// What the driver's failure is to the contract.
 pub(crate) fn told(error: tokio_postgres::Error) -> StoreError {
     fault::Fault::from(error).into()
@@ -100,6 +102,7 @@ pub struct PostgresStore {
     writers: Writers,
     tidying: Mutex<Position>,
     tenant_role: Option<String>,
+    owed: Owed,
 }
 
 /// Why a database could not be opened.
@@ -138,7 +141,7 @@ impl PostgresStore {
         drop(session);
         let writers = Writers::start(&pool, url.preparing(), process);
         let tenant_role = url.tenant_role().map(str::to_owned);
-        Ok(PostgresStore { reader, writers, tidying: Mutex::default(), tenant_role })
+        Ok(PostgresStore { reader, writers, tidying: Mutex::default(), tenant_role, owed: Owed::default() })
     }
 
     /// Keeps calls, events and deliveries in a table a month from `now` on. Nodes that want them wait meanwhile: each of
@@ -166,7 +169,10 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn apply(&self, change: Change) -> Result<Outcome, StoreError> {
-        self.writers.apply(change).await
+        let owing = self.owed.by(&change);
+        let outcome = self.writers.apply(change).await?;
+        owing.tell(&outcome);
+        Ok(outcome)
     }
 
     async fn rehearse(&self, change: Change) -> Result<Outcome, StoreError> {
@@ -326,6 +332,10 @@ impl Store for PostgresStore {
 
     async fn lease(&self, wanted: Lease) -> Result<Vec<Due>, StoreError> {
         Ok(facts::lease(&self.reader, &wanted).await?)
+    }
+
+    async fn owed(&self) {
+        self.owed.wait().await;
     }
 
     async fn settle(&self, now: Timestamp, settled: Vec<Settled>) -> Result<(), StoreError> {

@@ -30,7 +30,7 @@ use callveil_domain::allocation::{Allocation, AllocationId, ConnectionId};
 use callveil_domain::audit::{AuditEntry, AuditHead, SealedEntry};
 use callveil_domain::call::CallId;
 use callveil_domain::calls::CallRecord;
-use callveil_domain::delivery::{Delivery, Due, Lease, Settled};
+use callveil_domain::delivery::{Delivery, DeliveryKey, Due, Lease, Settled};
 use callveil_domain::endpoint::EndpointKey;
 use callveil_domain::event::{Event, EventId};
 use callveil_domain::live::NodeId;
@@ -54,6 +54,8 @@ use open::{Lock, SMALL_CACHE_KIB};
 use readers::{Commits, Pool, SlowReader};
 use writer::{Beat, Wanted, Writer};
 
+use crate::owed::Owed;
+
 /// A connection of its own to a database that is there.
 pub(crate) fn connection(path: &Path) -> Result<rusqlite::Connection, OpenError> {
     open::connect(path, SMALL_CACHE_KIB).map_err(|e| OpenError::sqlite(path, e))
@@ -71,6 +73,7 @@ pub struct SqliteStore {
     readers: Arc<Pool>,
     slow: SlowReader,
     writer: Writer,
+    owed: Owed,
     _lock: Option<Lock>,
 }
 
@@ -86,6 +89,7 @@ impl SqliteStore {
             readers,
             slow: SlowReader::start(opened.slow).map_err(thread)?,
             writer: Writer::start(opened.writer, checkpointer, commits).map_err(thread)?,
+            owed: Owed::default(),
             _lock: opened.lock,
         })
     }
@@ -104,7 +108,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn apply(&self, change: Change) -> Result<Outcome, StoreError> {
         let held = self.held(&change).await?;
-        self.writer.apply(Wanted { change, held }).await
+        let owing = self.owed.by(&change);
+        let outcome = self.writer.apply(Wanted { change, held }).await?;
+        owing.tell(&outcome);
+        Ok(outcome)
     }
 
     async fn rehearse(&self, change: Change) -> Result<Outcome, StoreError> {
@@ -267,17 +274,29 @@ impl Store for SqliteStore {
 
     async fn lease(&self, wanted: Lease) -> Result<Vec<Due>, StoreError> {
         let leased_until = wanted.until;
-        let leased = self.writer.lease(wanted).await?;
+        let mut leased = self.writer.lease(wanted).await?;
+        // Several endpoints of a tenant are often told the same: it is read once.
+        leased.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         self.readers.read(move |db| {
-            let mut due = Vec::with_capacity(leased.len());
+            let mut due: Vec<Due> = Vec::with_capacity(leased.len());
             for Leased { key, attempts } in leased {
+                let DeliveryKey { tenant, event, endpoint } = key;
+                let before = due.last().map(|due| &due.event);
+                let event = match before.filter(|before| before.id == event && before.tenant == tenant) {
+                    Some(same) => Some(same.clone()),
+                    None => facts::read_event(db, &tenant, event)?,
+                };
                 // One without its event has been tidied away in this moment, and its deliveries with it.
-                if let Some(event) = facts::read_event(db, &key.tenant, key.event)? {
-                    due.push(Due { event, endpoint: key.endpoint, attempts, leased_until });
+                if let Some(event) = event {
+                    due.push(Due { event, endpoint, attempts, leased_until });
                 }
             }
             Ok(due)
         })
+    }
+
+    async fn owed(&self) {
+        self.owed.wait().await;
     }
 
     async fn settle(&self, now: Timestamp, settled: Vec<Settled>) -> Result<(), StoreError> {

@@ -1,7 +1,9 @@
 //! Delivers what the outbox holds: a reconciler between what is owed and what endpoints have taken.
 //!
 //! Each round reads which endpoints have something due, leases as much for each as its [`Health`] has room for, lets the
-//! attempts run beside each other, and settles what came back, many at a time. Nothing is remembered that the store
+//! attempts run beside each other, and settles what came back, many at a time. A round begins when something has come
+//! back, when this node has owed something ([`Store::owed`](callveil_domain::store::Store::owed)), and after a while
+//! anyhow: nothing depends on being told. Nothing is remembered that the store
 //! does not know, but how endpoints have been answering: after a crash the leases run out and the attempts are made
 //! again, with the same ids. Any number of nodes may do this at once on one store.
 //!
@@ -9,7 +11,7 @@
 //! arrive in their order even when one of them has to be tried for days.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use callveil_domain::recording::Links;
 use callveil_domain::store::StoreError;
 use callveil_domain::tenant::Tenant;
 use callveil_domain::time::Timestamp;
-use callveil_domain::{Effect, Failure};
+use callveil_domain::{Chance, Effect, Failure};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -34,9 +36,16 @@ use crate::retry;
 /// wait for this long.
 pub const LEASE: Duration = Duration::from_secs(20);
 
-/// How often it is looked for what has become due meanwhile. Longer makes events later, shorter costs a small read each
-/// time.
+/// How often it is looked for what has become due meanwhile, and for what other nodes owe. Longer makes those events
+/// later, shorter costs a small read each time.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// From so many attempts on, rounds keep a distance of [`PACE`]; from so many that came back on, they are written down
+/// beside the next lease and not before it.
+const MANY: usize = 32;
+
+/// How long many attempts are left to come back, so that more of them share a commit. Longer makes each wait.
+const PACE: Duration = Duration::from_millis(4);
 
 /// How long the store is left alone after it failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -54,11 +63,13 @@ pub struct Terms {
     pub waits: Vec<Duration>,
     /// Makes links to recordings.
     pub links: Option<Links>,
+    /// How often it is looked for what nobody tells of: what has become due, and what other nodes owe.
+    pub look: Duration,
 }
 
 impl Default for Terms {
     fn default() -> Terms {
-        Terms { waits: retry::WAITS.to_vec(), links: None }
+        Terms { waits: retry::WAITS.to_vec(), links: None, look: LOOK }
     }
 }
 
@@ -67,6 +78,7 @@ pub struct Courier {
     node: Arc<Node>,
     client: Client,
     terms: Terms,
+    rng: Box<Chance>,
     health: HashMap<EndpointKey, Health>,
     attempts: JoinSet<Attempt>,
     /// Whose attempt each task makes, for one that ends by a defect.
@@ -89,6 +101,7 @@ impl Courier {
     /// A courier for what this node's store holds.
     pub fn new(node: Arc<Node>, client: Client, terms: Terms) -> Courier {
         Courier {
+            rng: node.rng(),
             node,
             client,
             terms,
@@ -103,29 +116,40 @@ impl Courier {
     /// Delivers until `stop`; then begins no attempt any more, and returns when those under way are settled.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
-        let mut looks = interval(LOOK);
+        let store = Arc::clone(self.node.store());
+        let mut looks = interval(self.terms.look);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut paces = interval(PACE);
+        paces.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // 1. Write down what came back.
-            let settled = self.settle().await;
-            // 2. Begin what is due.
-            let begun = if settled.is_ok() { self.begin().await } else { settled };
-            self.tell(&begun);
-            // 3. Until something comes back, something new may be due, or it is over.
+            // 1. Write down what came back, and begin what is due.
+            let many = self.settled.len() >= MANY;
+            let round = if many { self.settle_and_begin().await } else { self.settle_then_begin().await };
+            self.tell(&round);
+            // 2. Until something comes back, something is owed or may be due, or it is over.
             tokio::select! {
-                Some(ended) = self.attempts.join_next_with_id(), if begun.is_ok() => self.note(ended),
-                () = pause(&mut looks, begun.is_err()) => {}
                 () = &mut stop => break,
+                // What follows in the lines that were settled just now may be due.
+                () = ready(()), if many && round.is_ok() => {}
+                Some(ended) = self.attempts.join_next_with_id(), if round.is_ok() => self.note(ended),
+                () = store.owed(), if round.is_ok() => {}
+                () = pause(&mut looks, round.is_err()) => {}
             }
-            while let Some(ended) = self.attempts.try_join_next_with_id() {
-                self.note(ended);
+            if self.attempts.len() >= MANY {
+                paces.tick().await;
             }
+            self.note_all();
         }
         while let Some(ended) = self.attempts.join_next_with_id().await {
             self.note(ended);
         }
         let settled = self.settle().await;
         self.tell(&settled);
+    }
+
+    async fn settle_then_begin(&mut self) -> Result<(), StoreError> {
+        self.settle().await?;
+        self.begin().await
     }
 
     async fn settle(&mut self) -> Result<(), StoreError> {
@@ -139,6 +163,30 @@ impl Courier {
     }
 
     async fn begin(&mut self) -> Result<(), StoreError> {
+        let Some(lease) = self.wanted().await? else { return Ok(()) };
+        let due = self.node.store().lease(lease).await?;
+        self.attempt_all(due);
+        Ok(())
+    }
+
+    /// Both in one commit of the store, or in two at a time; nothing is begun while the store fails.
+    async fn settle_and_begin(&mut self) -> Result<(), StoreError> {
+        if self.failing {
+            return self.settle_then_begin().await;
+        }
+        let Some(lease) = self.wanted().await? else { return self.settle().await };
+        let store = Arc::clone(self.node.store());
+        let (settled, due) =
+            tokio::join!(store.settle(self.node.now(), self.settled.clone()), store.lease(lease));
+        if settled.is_ok() {
+            self.settled.clear();
+        }
+        self.attempt_all(due?);
+        settled
+    }
+
+    /// What there is room for.
+    async fn wanted(&mut self) -> Result<Option<Lease>, StoreError> {
         let now = self.node.now();
         let due = self.node.store().endpoints_due(now, ENDPOINTS).await?;
         let directory = self.node.directory();
@@ -156,11 +204,12 @@ impl Courier {
                 wanted.push((key, room));
             }
         }
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let lease = Lease { now, until: now.plus(LEASE), wanted };
-        for due in self.node.store().lease(lease).await? {
+        Ok((!wanted.is_empty()).then(|| Lease { now, until: now.plus(LEASE), wanted }))
+    }
+
+    fn attempt_all(&mut self, due: Vec<Due>) {
+        let directory = self.node.directory();
+        for due in due {
             let key = EndpointKey { tenant: due.event.tenant.clone(), id: due.endpoint.clone() };
             self.health.entry(key.clone()).or_default().given(1);
             let tenant = directory.tenant(key.tenant.as_str()).cloned();
@@ -169,13 +218,17 @@ impl Courier {
             let task = self.attempts.spawn(attempt).id();
             self.tasks.insert(task, key);
         }
-        Ok(())
+    }
+
+    fn note_all(&mut self) {
+        while let Some(ended) = self.attempts.try_join_next_with_id() {
+            self.note(ended);
+        }
     }
 
     /// Takes what an attempt came to into the endpoint's health and the heap of what is to be settled.
     fn note(&mut self, ended: Result<(Id, Attempt), JoinError>) {
         let now = self.node.now();
-        let mut rng = self.node.rng();
         let (task, attempt) = match ended {
             Ok((task, attempt)) => (task, Some(attempt)),
             // A defect: the lease runs out, and the attempt is made again.
@@ -197,7 +250,7 @@ impl Courier {
         let news = if retry::taken(answer) {
             health.took()
         } else {
-            health.failed(retry::asked_to_wait(answer), now, &mut *rng)
+            health.failed(retry::asked_to_wait(answer), now, &mut *self.rng)
         };
         match news {
             Some(News::LeftAlone) => {
@@ -211,7 +264,7 @@ impl Courier {
         if retry::gone(answer) {
             tokio::spawn(disable(Arc::clone(&self.node), key));
         }
-        let result = retry::settlement(answer, attempts_before, &self.terms.waits, now, &mut *rng);
+        let result = retry::settlement(answer, attempts_before, &self.terms.waits, now, &mut *self.rng);
         self.settled.push(Settled { key: delivery, leased_until, result });
     }
 

@@ -28,7 +28,8 @@ impl Webhooks {
         links: Option<Links>,
     ) -> Result<Webhooks, CommandError> {
         let waits = config.retries.values().iter().map(|wait| (*wait).into()).collect();
-        let courier = Courier::new(Arc::clone(node), client(config)?, Terms { waits, links });
+        let courier =
+            Courier::new(Arc::clone(node), client(config)?, Terms { waits, links, ..Terms::default() });
         let (stop, stopped) = oneshot::channel();
         let work = tokio::spawn(courier.run(async move { drop(stopped.await) }));
         Ok(Webhooks { stop, work })

@@ -183,45 +183,34 @@ pub(super) fn lease(tx: &Connection, lease: &Lease) -> Result<Vec<Leased>, Fault
     let mut leased = Vec::new();
     for (endpoint, room) in wanted {
         let most = leased.len() + room;
-        let which = params![
-            endpoint.tenant.as_str(),
-            endpoint.id.as_str(),
-            now.as_micros(),
-            count(room.saturating_add(LOOKED_AT)),
-        ];
-        let due: Vec<[u8; 16]> = all(tx, sql::DUE_LINES, which, |row| Cells::from(row, 0).take())?;
-        for line in due {
-            if leased.len() == most {
+        let mut looked_at = 0;
+        while leased.len() < most && looked_at < room + LOOKED_AT {
+            let wanted = most - leased.len();
+            let due = due_at(tx, endpoint, *now, wanted)?;
+            looked_at += due.len();
+            for Waiting { line, first } in &due {
+                if first.due_at > *now {
+                    put_off(tx, endpoint, *line, *now, first.due_at)?;
+                } else if take(tx, endpoint, first.event, *now, *until)? {
+                    let EndpointKey { tenant, id } = endpoint.clone();
+                    let key = DeliveryKey { tenant, event: first.event, endpoint: id };
+                    leased.push(Leased { key, attempts: first.attempts });
+                } else {
+                    put_off(tx, endpoint, *line, *now, *until)?;
+                }
+            }
+            if due.len() < wanted {
                 break;
             }
-            let first = first_of_line(tx, endpoint, line)?;
-            if first.due_at > *now {
-                let put_off = params![
-                    endpoint.tenant.as_str(),
-                    endpoint.id.as_str(),
-                    line,
-                    now.as_micros(),
-                    first.due_at.as_micros(),
-                ];
-                tx.prepare_cached(sql::PUT_OFF_LINE)?.execute(put_off)?;
-                continue;
-            }
-            let taken = params![
-                endpoint.tenant.as_str(),
-                first.event.as_bytes(),
-                endpoint.id.as_str(),
-                until.as_micros(),
-            ];
-            tx.prepare_cached(sql::LEASE_DELIVERY)?.execute(taken)?;
-            let key = DeliveryKey {
-                tenant: endpoint.tenant.clone(),
-                event: first.event,
-                endpoint: endpoint.id.clone(),
-            };
-            leased.push(Leased { key, attempts: first.attempts });
         }
     }
     Ok(leased)
+}
+
+/// A line of which something is due.
+struct Waiting {
+    line: [u8; 16],
+    first: First,
 }
 
 /// The first of a line that is owed still.
@@ -231,17 +220,52 @@ struct First {
     due_at: Timestamp,
 }
 
-fn first_of_line(tx: &Connection, endpoint: &EndpointKey, line: [u8; 16]) -> Result<First, Fault> {
-    let which = params![endpoint.tenant.as_str(), endpoint.id.as_str(), line];
-    let found = first(tx, sql::FIRST_OF_LINE, which, |row| {
+/// What is due to an endpoint, longest first; some lines several times.
+fn due_at(
+    tx: &Connection,
+    endpoint: &EndpointKey,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Waiting>, Fault> {
+    let which = params![endpoint.tenant.as_str(), endpoint.id.as_str(), now.as_micros(), count(limit)];
+    all(tx, sql::DUE_LINES, which, |row| {
         let mut cells = Cells::from(row, 0);
-        Ok(First {
-            event: EventId::from_bytes(cells.take()?),
-            attempts: cells.take()?,
-            due_at: cells.moment()?,
-        })
-    })?;
-    found.ok_or(Fault::Row("a line without what is owed of it"))
+        let line = cells.take()?;
+        let event = EventId::from_bytes(cells.take()?);
+        Ok(Waiting { line, first: First { event, attempts: cells.take()?, due_at: cells.moment()? } })
+    })
+}
+
+/// Takes the first of a line, unless it has been taken already.
+fn take(
+    tx: &Connection,
+    endpoint: &EndpointKey,
+    event: EventId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<bool, Fault> {
+    let which = params![
+        endpoint.tenant.as_str(),
+        event.as_bytes(),
+        endpoint.id.as_str(),
+        until.as_micros(),
+        now.as_micros(),
+    ];
+    Ok(tx.prepare_cached(sql::LEASE_DELIVERY)?.execute(which)? == 1)
+}
+
+/// Has what is due of a line wait for its first.
+fn put_off(
+    tx: &Connection,
+    endpoint: &EndpointKey,
+    line: [u8; 16],
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<(), Fault> {
+    let which =
+        params![endpoint.tenant.as_str(), endpoint.id.as_str(), line, now.as_micros(), until.as_micros(),];
+    tx.prepare_cached(sql::PUT_OFF_LINE)?.execute(which)?;
+    Ok(())
 }
 
 /// Keeps what became of leased deliveries.
@@ -253,7 +277,7 @@ pub(super) fn settle(tx: &Connection, now: Timestamp, settled: &[Settled]) -> Re
             Settlement::Dead { status, why } => (DeliveryState::Dead, 1, now, *status, Some(why)),
             Settlement::GivenBack => (DeliveryState::Pending, 0, now, None, None),
         };
-        let kept = tx.prepare_cached(sql::SETTLE_DELIVERY)?.execute(params![
+        let settle = params![
             key.tenant.as_str(),
             key.event.as_bytes(),
             key.endpoint.as_str(),
@@ -263,10 +287,11 @@ pub(super) fn settle(tx: &Connection, now: Timestamp, settled: &[Settled]) -> Re
             due_at.as_micros(),
             status,
             why,
-        ])?;
-        if kept == 1 && state != DeliveryState::Pending {
-            let of =
-                params![key.tenant.as_str(), key.event.as_bytes(), key.endpoint.as_str(), now.as_micros()];
+        ];
+        let line: Option<[u8; 16]> =
+            first(tx, sql::SETTLE_DELIVERY, settle, |row| Cells::from(row, 0).take())?;
+        if let Some(line) = line.filter(|_| state != DeliveryState::Pending) {
+            let of = params![key.tenant.as_str(), key.endpoint.as_str(), line, now.as_micros()];
             tx.prepare_cached(sql::CALL_NEXT_OF_LINE)?.execute(of)?;
         }
     }

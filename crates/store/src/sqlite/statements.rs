@@ -585,26 +585,28 @@ statements! {
         order by tenant_sid, endpoint_id, due_at
         limit 1";
 
-    /// The lines of what is due, some of them several times.
+    /// The lines of what is due, some of them several times, each with the first that is owed of it.
     DUE_LINES = "
-        select line
-        from delivery
-        where state = 0
-            and tenant_sid = ?1
-            and endpoint_id = ?2
-            and due_at <= ?3
-        order by due_at
+        select due.line, head.event_id, head.attempts, head.due_at
+        from delivery as due
+        cross join delivery as head
+        where due.state = 0
+            and due.tenant_sid = ?1
+            and due.endpoint_id = ?2
+            and due.due_at <= ?3
+            and head.tenant_sid = ?1
+            and head.endpoint_id = ?2
+            and head.event_id = (
+                select event_id
+                from delivery as first
+                where first.state = 0
+                    and first.tenant_sid = ?1
+                    and first.endpoint_id = ?2
+                    and first.line = due.line
+                order by first.sequence
+                limit 1)
+        order by due.due_at
         limit ?4";
-
-    FIRST_OF_LINE = "
-        select event_id, attempts, due_at
-        from delivery
-        where state = 0
-            and tenant_sid = ?1
-            and endpoint_id = ?2
-            and line = ?3
-        order by sequence
-        limit 1";
 
     /// What is due waits until the first of its line is.
     PUT_OFF_LINE = "
@@ -621,30 +623,28 @@ statements! {
         update delivery
         set due_at = ?4
         where tenant_sid = ?1
-            and endpoint_id = ?3
+            and endpoint_id = ?2
             and state = 0
             and attempts = 0
             and due_at > ?4
             and event_id = (
-                select later.event_id
-                from delivery as settled
-                join delivery as later
-                    on later.state = 0
-                    and later.tenant_sid = settled.tenant_sid
-                    and later.endpoint_id = settled.endpoint_id
-                    and later.line = settled.line
-                where settled.tenant_sid = ?1
-                    and settled.event_id = ?2
-                    and settled.endpoint_id = ?3
-                order by later.sequence
+                select event_id
+                from delivery
+                where state = 0
+                    and tenant_sid = ?1
+                    and endpoint_id = ?2
+                    and line = ?3
+                order by sequence
                 limit 1)";
 
+    /// Unless it has been leased meanwhile.
     LEASE_DELIVERY = "
         update delivery
         set due_at = ?4
         where tenant_sid = ?1
             and event_id = ?2
-            and endpoint_id = ?3";
+            and endpoint_id = ?3
+            and due_at <= ?5";
 
     /// Only while the lease stands.
     SETTLE_DELIVERY = "
@@ -655,7 +655,8 @@ statements! {
             and event_id = ?2
             and endpoint_id = ?3
             and state = 0
-            and due_at = ?4";
+            and due_at = ?4
+        returning line";
 
     // The audit.
 

@@ -11,7 +11,7 @@ use callveil_domain::endpoint::EndpointId;
 use callveil_domain::event::EventKind;
 use callveil_webhooks::bodies;
 use callveil_webhooks::client::Patience;
-use callveil_webhooks::courier::LEASE;
+use callveil_webhooks::courier::{LEASE, Terms};
 use callveil_webhooks::retry::WAITS;
 use callveil_webhooks::sign::signatures;
 
@@ -297,6 +297,60 @@ async fn what_a_dead_courier_had_is_sent_again_with_the_same_id() {
     world.until(&endpoint.id, "the other courier", all_delivered).await;
     assert_eq!(works.requests()[0].id(), event.id.to_string());
     assert_eq!(works.requests()[0].body, sink.requests()[0].body);
+}
+
+#[tokio::test]
+async fn what_is_owed_begins_without_a_look_for_it() {
+    let sink = Sink::start(|_| OK).await;
+    let world = World::new().await;
+    let endpoint = world.endpoint("ep_1", &sink.url()).await;
+    // The first look is at the beginning, and the next would come too late.
+    let terms = Terms { look: Duration::from_secs(3_600), ..Terms::default() };
+    let _courier = world.courier_on(Patience::default(), terms);
+    for line in 1..=3 {
+        for _ in 1..=2 {
+            world.owe(line, EventKind::CallCompleted, &[&endpoint.id]).await;
+        }
+        let owed = usize::from(line) * 2;
+        world.until(&endpoint.id, "both", |all| all.len() == owed && all_delivered(all)).await;
+    }
+}
+
+#[tokio::test]
+async fn many_lines_of_many_events_keep_their_order() {
+    let came = AtomicUsize::new(0);
+    let every_seventh_fails = move |_: &_| match came.fetch_add(1, Ordering::SeqCst) % 7 {
+        3 => Reply::Status(500, vec![]),
+        _ => OK,
+    };
+    let sink = Sink::start(every_seventh_fails).await;
+    let world = World::new().await;
+    let endpoint = world.endpoint("ep_1", &sink.url()).await;
+    for _ in 0..10 {
+        for line in 0..60 {
+            world.owe(line, EventKind::CallCompleted, &[&endpoint.id]).await;
+        }
+    }
+    let waits = vec![Duration::from_millis(1); 50];
+    let _courier = world.courier_on(Patience::default(), Terms { waits, ..Terms::default() });
+
+    let waiting = world.until(&endpoint.id, "all", |all| {
+        world.clock.turn(Duration::from_millis(2));
+        all.len() == 600 && all_delivered(all)
+    });
+    waiting.await;
+
+    let places: BTreeMap<String, usize> =
+        sink.requests().iter().enumerate().map(|(place, request)| (request.id().to_owned(), place)).collect();
+    let mut of_line: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for delivery in world.deliveries(&endpoint.id).await {
+        // A refused try comes again: the last place is where it was taken.
+        of_line.entry(delivery.line).or_default().push(places[&delivery.key.event.to_string()]);
+    }
+    assert_eq!(of_line.len(), 60);
+    for (line, places) in of_line {
+        assert!(places.is_sorted(), "{line:?} came in the order {places:?}");
+    }
 }
 
 #[tokio::test]

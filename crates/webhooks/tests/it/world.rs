@@ -114,8 +114,12 @@ impl World {
     }
 
     pub fn courier_with(&self, patience: Patience) -> Running {
+        self.courier_on(patience, Terms::default())
+    }
+
+    pub fn courier_on(&self, patience: Patience, terms: Terms) -> Running {
         let client = Client::new(guard(), Resolver::of_the_system().unwrap(), patience).unwrap();
-        let courier = Courier::new(Arc::clone(&self.node), client, Terms::default());
+        let courier = Courier::new(Arc::clone(&self.node), client, terms);
         let (stop, stopped) = oneshot::channel::<()>();
         let work = tokio::spawn(courier.run(async move { drop(stopped.await) }));
         Running { stop: Some(stop), work }
