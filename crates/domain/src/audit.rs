@@ -349,7 +349,8 @@ impl Entries<'_> {
             DirectoryWrite::RemoveNumber { tenant, number } => {
                 self.add(Some(tenant), "number.removed", number.expose_digits().to_string());
             }
-            DirectoryWrite::PutEndpoint { tenant, endpoint } => {
+            DirectoryWrite::PutEndpoint { tenant, endpoint }
+            | DirectoryWrite::ChangeEndpoint { tenant, known: _, endpoint } => {
                 self.add(Some(tenant), "endpoint.put", endpoint.id.to_string());
             }
             DirectoryWrite::SetEndpointDisabled { key, disabled } => {

@@ -153,26 +153,22 @@ pub(crate) fn of(settings: &Settings, rows: Vec<Endpoint>) -> Vec<Endpoint> {
         own.push(Endpoint {
             url,
             kinds: vec![kind],
-            ..row.cloned().unwrap_or_else(|| beside_setting(name, Vec::new(), Timestamp::EPOCH))
+            ..row.cloned().unwrap_or_else(|| row_of_setting(&EndpointId(name.to_owned())))
         });
     }
     own
 }
 
 /// The row that goes with the LeadAssist setting of this name, when it has none.
-pub fn row_of_setting(id: &EndpointId, created_at: Timestamp) -> Endpoint {
-    beside_setting(id.as_str(), Vec::new(), created_at)
-}
-
-fn beside_setting(name: &str, secrets: Vec<Secret>, created_at: Timestamp) -> Endpoint {
+pub fn row_of_setting(id: &EndpointId) -> Endpoint {
     Endpoint {
-        id: EndpointId(name.to_owned()),
+        id: id.clone(),
         dialect: Dialect::LeadAssist,
         url: String::new(),
         kinds: Vec::new(),
         masked: false,
-        secrets,
-        created_at,
+        secrets: Vec::new(),
+        created_at: Timestamp::EPOCH,
         disabled: None,
     }
 }
@@ -308,7 +304,8 @@ pub async fn change(
                 disabled,
                 ..known.clone()
             };
-            write(ctx, DirectoryWrite::PutEndpoint { tenant, endpoint: endpoint.clone() }).await?;
+            let known = Box::new(known.clone());
+            write(ctx, DirectoryWrite::ChangeEndpoint { tenant, known, endpoint: endpoint.clone() }).await?;
             Ok(endpoint)
         }
     }
@@ -328,13 +325,15 @@ pub async fn rotate(
         known.secrets_at(ctx.now).next().map(|secret| Secret { until: Some(until), ..secret.clone() });
     let secrets: Vec<Secret> = std::iter::once(new).chain(before).collect();
     let row = match known.dialect {
-        Dialect::Standard => Endpoint { secrets, ..known.clone() },
-        Dialect::LeadAssist => {
-            Endpoint { disabled: known.disabled.clone(), ..beside_setting(id.as_str(), secrets, ctx.now) }
-        }
+        Dialect::Standard => known.clone(),
+        // What is the setting's does not stand in its row.
+        Dialect::LeadAssist => Endpoint { url: String::new(), kinds: Vec::new(), ..known.clone() },
     };
-    write(ctx, DirectoryWrite::PutEndpoint { tenant: tenant.sid.clone(), endpoint: row.clone() }).await?;
-    Ok(Endpoint { url: known.url.clone(), ..row })
+    let rotated = Endpoint { secrets, ..row.clone() };
+    let tenant = tenant.sid.clone();
+    let (taken_for, endpoint) = (Box::new(row), rotated.clone());
+    write(ctx, DirectoryWrite::ChangeEndpoint { tenant, known: taken_for, endpoint }).await?;
+    Ok(Endpoint { url: known.url.clone(), ..rotated })
 }
 
 /// Ends an endpoint. What was owed there is not sent any more.
@@ -364,6 +363,10 @@ async fn write(ctx: &Ctx<'_>, write: DirectoryWrite) -> Result<(), Failure<Endpo
         Outcome::Applied => Ok(()),
         Outcome::Refused(Conflict::Directory(DirectoryConflict::TooManyEndpoints)) => {
             refuse(EndpointRefused::TooMany)
+        }
+        // Decided on a picture that is not the present one any more: whoever comes again sees what there is.
+        Outcome::Refused(Conflict::Directory(DirectoryConflict::EndpointMoved)) => {
+            Err(Failure::Store(StoreError::Busy))
         }
         Outcome::Refused(Conflict::Directory(_)) => refuse(EndpointRefused::NotFound),
         Outcome::Refused(_) => Err(Failure::Store(StoreError::Busy)),

@@ -72,14 +72,15 @@ pub async fn beat(store: &dyn Store, node: NodeId, now: Timestamp) -> Result<(),
     store.beat(node, now, LEASE).await
 }
 
-/// Ends the records of calls whose node is dead, a batch of them; answers how many were found.
+/// Ends the records of calls whose node has been silent for `lease`, a batch of them; answers how many were found.
 pub async fn interrupt_the_dead(
     store: &dyn Store,
     directory: &Directory,
     judge: NodeId,
     now: Timestamp,
+    lease: Duration,
 ) -> Result<usize, StoreError> {
-    let orphans = store.orphaned_calls(judge, now, LEASE, BATCH).await?;
+    let orphans = store.orphaned_calls(judge, now, lease, BATCH).await?;
     for orphan in &orphans {
         interrupt(store, directory, orphan, now).await?;
     }

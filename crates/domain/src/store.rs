@@ -445,6 +445,15 @@ pub enum DirectoryWrite {
         /// The endpoint.
         endpoint: Endpoint,
     },
+    /// The next form of an endpoint, or of a LeadAssist setting's row. Refused when it is not what it was taken for.
+    ChangeEndpoint {
+        /// Whose.
+        tenant: Sid,
+        /// What it was taken for.
+        known: Box<Endpoint>,
+        /// The endpoint.
+        endpoint: Endpoint,
+    },
     /// Whether an endpoint is sent to. A LeadAssist setting's gets a row for it when it has none.
     SetEndpointDisabled {
         /// Which.
@@ -644,6 +653,9 @@ pub enum DirectoryConflict {
     /// The tenant has no such endpoint.
     #[error("the tenant has no such endpoint")]
     NoEndpoint,
+    /// The endpoint is another than it was taken for.
+    #[error("the endpoint was changed in this moment")]
+    EndpointMoved,
     /// There is no such trunk.
     #[error("there is no trunk of this name")]
     NoTrunk,

@@ -83,6 +83,7 @@ fn explain(conflict: &DirectoryConflict) -> String {
         | DirectoryConflict::NoKey
         | DirectoryConflict::TooManyEndpoints
         | DirectoryConflict::NoEndpoint
+        | DirectoryConflict::EndpointMoved
         | DirectoryConflict::NoTrunk => conflict.to_string(),
     }
 }
@@ -97,7 +98,7 @@ fn advice(conflict: &DirectoryConflict, tenant: &Sid) -> String {
             format!("`callveil endpoint remove --tenant {tenant} ENDPOINT` ends one")
         }
         DirectoryConflict::NoTrunk => "`callveil trunk list` shows those there are".to_owned(),
-        DirectoryConflict::NoEndpoint => {
+        DirectoryConflict::NoEndpoint | DirectoryConflict::EndpointMoved => {
             format!("`callveil endpoint list --tenant {tenant}` shows those there are")
         }
         DirectoryConflict::OthersNumber(_) => "`callveil number remove` takes it out of that one".to_owned(),

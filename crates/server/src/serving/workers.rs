@@ -64,7 +64,7 @@ async fn live(node: Arc<Node>) -> Result<(), StoreError> {
     let (store, id, now) = (&**node.store(), node.id(), node.now());
     live::beat(store, id, now).await?;
     node.count_nodes().await?;
-    live::interrupt_the_dead(store, &node.directory(), id, now).await.map(drop)
+    live::interrupt_the_dead(store, &node.directory(), id, now, live::LEASE).await.map(drop)
 }
 
 async fn seal(node: Arc<Node>) -> Result<(), StoreError> {

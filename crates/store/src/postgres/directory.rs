@@ -52,6 +52,7 @@ pub(super) async fn apply(session: &Session, writes: &[DirectoryWrite], now: Tim
             | DirectoryWrite::PutNumber { .. }
             | DirectoryWrite::SetLending { .. }
             | DirectoryWrite::PutEndpoint { .. }
+            | DirectoryWrite::ChangeEndpoint { .. }
             | DirectoryWrite::SetEndpointDisabled { .. }
             | DirectoryWrite::RemoveEndpoint(_)
             | DirectoryWrite::PutTrunk(_)
@@ -112,6 +113,10 @@ impl Applying<'_> {
             }
             DirectoryWrite::RemoveNumber { tenant, number } => self.remove_number(tenant, *number).await,
             DirectoryWrite::PutEndpoint { tenant, endpoint } => self.put_endpoint(tenant, endpoint).await,
+            DirectoryWrite::ChangeEndpoint { tenant, known, endpoint } => {
+                self.require_endpoint(tenant, known).await?;
+                self.put_endpoint(tenant, endpoint).await
+            }
             DirectoryWrite::SetEndpointDisabled { key, disabled } => {
                 self.set_endpoint_disabled(key, disabled.as_ref()).await
             }
@@ -139,6 +144,20 @@ impl Applying<'_> {
             self.session.query(&sql::SAY_OF_TRUNK, &[&trunk.name.as_str(), &setting, &value]).await?;
         }
         Ok(())
+    }
+
+    /// An endpoint must be what it was taken for. The row of a setting may not be there yet.
+    async fn require_endpoint(&mut self, tenant: &Sid, known: &Endpoint) -> Result<(), Stop> {
+        self.require_tenant(tenant).await?;
+        let rows = self.session.query(&sql::ENDPOINT, &[&tenant.as_str(), &known.id.as_str()]).await?;
+        let there = rows.first().map(|row| read_endpoint(&mut Cells::from(row, 0))).transpose()?;
+        let of_setting =
+            || endpoint::is_setting(known.id.as_str()).then(|| endpoint::row_of_setting(&known.id));
+        match there.or_else(of_setting) {
+            None => Err(refused(DirectoryConflict::NoEndpoint)),
+            Some(there) if there == *known => Ok(()),
+            Some(_) => Err(refused(DirectoryConflict::EndpointMoved)),
+        }
     }
 
     async fn put_endpoint(&mut self, tenant: &Sid, endpoint: &Endpoint) -> Result<(), Stop> {
@@ -183,7 +202,7 @@ impl Applying<'_> {
         let which: [Value<'_>; 4] = [&tenant.as_str(), &id.as_str(), &at, &why];
         match self.session.query(&sql::SET_ENDPOINT_DISABLED, &which).await?.len() {
             0 if endpoint::is_setting(id.as_str()) => {
-                let row = Endpoint { disabled: disabled.cloned(), ..endpoint::row_of_setting(id, self.now) };
+                let row = Endpoint { disabled: disabled.cloned(), ..endpoint::row_of_setting(id) };
                 self.put_endpoint(tenant, &row).await
             }
             0 => Err(refused(DirectoryConflict::NoEndpoint)),

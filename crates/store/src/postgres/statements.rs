@@ -1033,6 +1033,13 @@ statements! {
         from endpoint
         order by tenant_sid, endpoint_id";
 
+    ENDPOINT(TEXT, TEXT) = "
+        select endpoint_id, dialect, url, kinds, masked, secret, old_secret, old_secret_until,
+            created_at, disabled_at, disabled_why
+        from endpoint
+        where tenant_sid = $1
+            and endpoint_id = $2";
+
     /// How many endpoints of its own a tenant has beside this one.
     COUNT_OTHER_ENDPOINTS(TEXT, TEXT) = "
         select count(*)

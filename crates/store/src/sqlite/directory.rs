@@ -87,8 +87,12 @@ fn apply_one(
         }
         DirectoryWrite::RemoveNumber { tenant, number } => remove_number(tx, tenant, *number, now, held),
         DirectoryWrite::PutEndpoint { tenant, endpoint } => put_endpoint(tx, tenant, endpoint),
+        DirectoryWrite::ChangeEndpoint { tenant, known, endpoint } => {
+            require_endpoint(tx, tenant, known)?;
+            put_endpoint(tx, tenant, endpoint)
+        }
         DirectoryWrite::SetEndpointDisabled { key, disabled } => {
-            set_endpoint_disabled(tx, key, disabled.as_ref(), now)
+            set_endpoint_disabled(tx, key, disabled.as_ref())
         }
         DirectoryWrite::RemoveEndpoint(EndpointKey { tenant, id }) => {
             require_tenant(tx, tenant)?;
@@ -103,6 +107,19 @@ fn apply_one(
             0 => Err(refused(DirectoryConflict::NoTrunk)),
             _ => Ok(()),
         },
+    }
+}
+
+/// An endpoint must be what it was taken for. The row of a setting may not be there yet.
+fn require_endpoint(tx: &Connection, tenant: &Sid, known: &Endpoint) -> Result<(), Stop> {
+    require_tenant(tx, tenant)?;
+    let of_tenant = all(tx, sql::ENDPOINTS, [tenant.as_str()], endpoint)?;
+    let there = of_tenant.into_iter().find(|endpoint| endpoint.id == known.id);
+    let of_setting = || endpoint::is_setting(known.id.as_str()).then(|| endpoint::row_of_setting(&known.id));
+    match there.or_else(of_setting) {
+        None => Err(refused(DirectoryConflict::NoEndpoint)),
+        Some(there) if there == *known => Ok(()),
+        Some(_) => Err(refused(DirectoryConflict::EndpointMoved)),
     }
 }
 
@@ -140,7 +157,6 @@ fn set_endpoint_disabled(
     tx: &Connection,
     key: &EndpointKey,
     disabled: Option<&Disabled>,
-    now: Timestamp,
 ) -> Result<(), Stop> {
     let EndpointKey { tenant, id } = key;
     require_tenant(tx, tenant)?;
@@ -153,7 +169,7 @@ fn set_endpoint_disabled(
     ])?;
     match changed {
         0 if endpoint::is_setting(id.as_str()) => {
-            let row = Endpoint { disabled: disabled.cloned(), ..endpoint::row_of_setting(id, now) };
+            let row = Endpoint { disabled: disabled.cloned(), ..endpoint::row_of_setting(id) };
             put_endpoint(tx, tenant, &row)
         }
         0 => Err(refused(DirectoryConflict::NoEndpoint)),

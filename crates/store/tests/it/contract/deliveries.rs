@@ -1,18 +1,24 @@
 //! What is owed to endpoints, and how it is worked off.
 
+use std::time::Duration;
+
 use callveil_domain::delivery::{
     Delivery, DeliveryKey, DeliveryState, DeliveryWrite, Due, Lease, Settled, Settlement,
 };
 use callveil_domain::endpoint::{Dialect, Disabled, ENDPOINTS, Endpoint, EndpointId, EndpointKey, Secret};
 use callveil_domain::event::{Event, EventKind, Line};
 use callveil_domain::store::{
-    Change, Conflict, DeliveryQuery, DirectoryConflict, DirectoryWrite, TidyTenant,
+    Change, Conflict, DeliveryQuery, DirectoryConflict, DirectoryWrite, Outcome, TidyTenant,
 };
 use callveil_domain::time::Timestamp;
+use tokio::time::timeout;
 
 use super::happenings::{owe, small_event};
 use super::tidying::all_before;
 use crate::world::{World, acme, at, other};
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn id(name: &str) -> EndpointId {
     EndpointId::parse(name).unwrap()
@@ -99,6 +105,59 @@ pub async fn only_endpoints_that_are_there_are_changed(world: &World) {
     let disable = DirectoryWrite::SetEndpointDisabled { key: key("ep_1"), disabled: None };
     assert_eq!(world.refused(directory(disable)).await, missing);
     assert_eq!(world.refused(directory(DirectoryWrite::RemoveEndpoint(key("ep_1")))).await, missing);
+}
+
+pub async fn an_endpoint_is_changed_only_if_it_is_what_it_was_taken_for(world: &World) {
+    let change = |known: &Endpoint, endpoint: Endpoint| {
+        let known = Box::new(known.clone());
+        directory(DirectoryWrite::ChangeEndpoint { tenant: acme(), known, endpoint })
+    };
+    let conflict = |conflict| Conflict::Directory(conflict);
+    let first = endpoint("ep_1");
+    let second = Endpoint { masked: false, ..first.clone() };
+    let third = Endpoint { secrets: vec![Secret { key: [3; 32], until: None }], ..first.clone() };
+    world.applied(put(first.clone())).await;
+    world.applied(change(&first, second.clone())).await;
+    assert_eq!(world.refused(change(&first, third)).await, conflict(DirectoryConflict::EndpointMoved));
+    assert_eq!(endpoints(world).await, std::slice::from_ref(&second));
+
+    world.applied(directory(DirectoryWrite::RemoveEndpoint(key("ep_1")))).await;
+    assert_eq!(world.refused(change(&second, first)).await, conflict(DirectoryConflict::NoEndpoint));
+    assert_eq!(endpoints(world).await, []);
+}
+
+pub async fn the_row_of_a_setting_is_made_by_its_first_change(world: &World) {
+    let name = "verified_caller_event_endpoint";
+    let known = Box::new(callveil_domain::endpoint::row_of_setting(&id(name)));
+    let endpoint = Endpoint { secrets: vec![Secret { key: [3; 32], until: None }], ..*known.clone() };
+    let change = directory(DirectoryWrite::ChangeEndpoint { tenant: acme(), known, endpoint });
+
+    world.applied(change.clone()).await;
+
+    let twice = world.refused(change).await;
+    assert_eq!(twice, Conflict::Directory(DirectoryConflict::EndpointMoved));
+}
+
+pub async fn whoever_delivers_is_told_when_something_is_owed(world: &World) {
+    let told = async || {
+        tokio::select! {
+            biased;
+            () = world.store.owed() => true,
+            () = std::future::ready(()) => false,
+        }
+    };
+    let change = owed(&line(1, 1), &["ep_1"]);
+    assert!(!told().await, "nothing was owed yet");
+    assert_eq!(world.store.rehearse(change.clone()).await.unwrap(), Outcome::Applied);
+    assert!(!told().await, "nothing was owed in earnest");
+
+    world.applied(change).await;
+    assert!(told().await);
+    assert!(!told().await, "it is told once");
+
+    let waits = async { timeout(PATIENCE, world.store.owed()).await };
+    let (came, ()) = tokio::join!(waits, world.applied(owed(&line(2, 1), &["ep_1"])));
+    came.expect("who waits is told");
 }
 
 /// A line of so many events, from second `n` on.

@@ -1,6 +1,7 @@
 //! The domain's use cases on a store: what they owe, what they interrupt, and what they erase.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use callveil_domain::allocation::create::{NewAllocation, NewParty, Preferences, create};
 use callveil_domain::allocation::expire::expire_due;
@@ -10,12 +11,12 @@ use callveil_domain::audit::Origin;
 use callveil_domain::call::CallId;
 use callveil_domain::calls::{self, CallEnd, CallRecord, Disconnector, Kept, Link};
 use callveil_domain::delivery::{ReplayRefused, replay};
-use callveil_domain::endpoint::{self, NewEndpoint};
+use callveil_domain::endpoint::{self, EndpointChange, EndpointRefused, NewEndpoint};
 use callveil_domain::erasure::{EraseRefused, erase, mentions};
 use callveil_domain::event::{EventId, EventKind, Keyed};
 use callveil_domain::live;
 use callveil_domain::routing::join_by_pin;
-use callveil_domain::store::{Change, DeliveryQuery, DirectoryWrite, EventQuery, Order, Outcome};
+use callveil_domain::store::{Change, DeliveryQuery, DirectoryWrite, EventQuery, Order, Outcome, StoreError};
 use callveil_domain::tenant::Tenant;
 use callveil_domain::time::Timestamp;
 use callveil_domain::{Ctx, Effect, Failure, verify};
@@ -221,19 +222,42 @@ pub async fn a_step_of_a_call_that_is_tried_again_is_kept_once(world: &World) {
     assert_eq!(told(world).await, [EventKind::CallStarted]);
 }
 
+pub async fn what_is_changed_by_an_old_picture_of_an_endpoint_is_refused(world: &World) {
+    let new = || NewEndpoint { url: "https://a.example".to_owned(), kinds: Vec::new(), masked: false };
+    let made = act(world, 1, async |ctx, tenant| endpoint::add(ctx, tenant, new()).await).await.unwrap();
+    let picture = tenant(world).await;
+    let rotate = async |n| {
+        act(world, n, async |ctx, _| endpoint::rotate(ctx, &picture, &made.id).await)
+            .await
+            .map(|rotated| rotated.secrets)
+    };
+    let secrets = rotate(2).await.unwrap();
+
+    assert_eq!(rotate(3).await, Err(Failure::Store(StoreError::Busy)));
+    assert_eq!(tenant(world).await.endpoints[0].secrets, secrets);
+
+    act(world, 4, async |ctx, tenant| endpoint::remove(ctx, tenant, &made.id).await).await.unwrap();
+    let mask = EndpointChange { masked: Some(true), ..EndpointChange::default() };
+    let changed = act(world, 5, async |ctx, _| endpoint::change(ctx, &picture, &made.id, mask).await).await;
+    let gone = Failure::Refused(EndpointRefused::NotFound);
+    assert_eq!((rotate(6).await, changed), (Err(gone.clone()), Err(gone)));
+    assert_eq!(tenant(world).await.endpoints, []);
+}
+
 pub async fn calls_of_a_dead_node_are_interrupted_once(world: &World) {
-    if world.has_own_clock {
-        // Covered by the case of orphans, which has a lease that a test can wait for.
-        return;
-    }
+    // So short that a store with a clock of its own soon finds it to be over.
+    let lease = Duration::from_millis(900);
     set(world, "event_stream", "true").await;
     let orphan = CallRecord { node: node(2), ..call(1) };
     world.applied(keep(&orphan)).await;
     let directory = world.store.directory().await.unwrap();
-    let interrupt =
-        async |n| live::interrupt_the_dead(world.store.as_ref(), &directory, node(1), at(n)).await.unwrap();
+    let interrupt = async |n| {
+        world.store.beat(node(1), at(n), lease).await.unwrap();
+        live::interrupt_the_dead(world.store.as_ref(), &directory, node(1), at(n), lease).await.unwrap()
+    };
 
-    assert_eq!((interrupt(100).await, interrupt(101).await), (1, 0));
+    world.wait_until(async || interrupt(100).await == 1).await;
+    assert_eq!(interrupt(101).await, 0);
 
     let found = world.store.calls(&acme(), all_calls()).await.unwrap();
     assert_eq!(found[0].ended_at(), Some(at(100)));
