@@ -57,6 +57,7 @@ pub use credentials::{Credentials, hash_token, new_credentials};
 pub use metrics::{Metrics, metrics_router};
 pub use openapi::{document, document_3_0};
 pub use recordings::Recordings;
+pub use tenant::Peer;
 
 /// What an operator may choose of the HTTP side.
 #[derive(Clone, Debug)]

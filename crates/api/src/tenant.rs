@@ -2,6 +2,7 @@
 //!
 //! Another tenant's path is answered alike whether that tenant exists or not.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -19,6 +20,11 @@ use callveil_domain::{Chance, Ctx, Effect};
 use crate::around::RequestId;
 use crate::problem::{Kind, Problem};
 use crate::{ApiState, credentials};
+
+/// Where a request comes from: the other end of its connection, which may be a proxy's. Whoever serves the router puts it
+/// into the extensions of each request; without it the audit tells no address.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
 
 /// The tenant of the path, proven by the credentials, and within its rate.
 pub(crate) struct Tenant {
@@ -54,7 +60,8 @@ impl FromRequestParts<ApiState> for Tenant {
         let tenant = directory.tenant(key.tenant.as_str()).ok_or(Kind::OtherTenant)?;
         state.rates.admit(tenant, state.node.now())?;
         let request = parts.extensions.get::<RequestId>().map(RequestId::to_string);
-        let by = Origin { actor: Actor::Key(key.id.clone()), request };
+        let from = parts.extensions.get::<Peer>().map(|Peer(address)| *address);
+        let by = Origin { actor: Actor::Key { name: key.id.clone(), from }, request };
         Ok(Tenant { known: Arc::clone(tenant), by })
     }
 }

@@ -8,6 +8,7 @@
 //! Entries tell no number and no pin: their subjects are ids.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -41,8 +42,13 @@ pub enum Actor {
     Program,
     /// Somebody at the command line, by the name of the system's user.
     Operator(String),
-    /// A tenant, by the key of this name.
-    Key(String),
+    /// A tenant, by a key.
+    Key {
+        /// The key's name.
+        name: String,
+        /// Where the request came from, if that is known.
+        from: Option<IpAddr>,
+    },
     /// A caller, by a pin.
     Caller,
 }
@@ -52,7 +58,8 @@ impl fmt::Display for Actor {
         match self {
             Actor::Program => f.write_str("program"),
             Actor::Operator(user) => write!(f, "operator:{user}"),
-            Actor::Key(key) => write!(f, "key:{key}"),
+            Actor::Key { name, from: None } => write!(f, "key:{name}"),
+            Actor::Key { name, from: Some(address) } => write!(f, "key:{name} from {address}"),
             Actor::Caller => f.write_str("caller"),
         }
     }

@@ -1,6 +1,7 @@
 //! Takes connections and speaks HTTP/1.1 on them, within limits.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
+use callveil_api::Peer;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -44,13 +46,14 @@ pub async fn serve(socket: TcpListener, router: Router, limits: Limits, phases: 
             let place = Arc::clone(&room).acquire_owned().await.expect("law: the semaphore is never closed");
             (accept(&socket).await, place)
         };
-        let (stream, place) = tokio::select! {
+        let ((stream, from), place) = tokio::select! {
             taken = taken => taken,
             _ = &mut draining => break,
         };
         let service = TowerToHyperService::new(router.clone());
         let phases = phases.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(from));
             let (answer, phases) = (service.call(request), phases.clone());
             async move {
                 let mut answer = answer.await?;
@@ -72,16 +75,16 @@ pub async fn serve(socket: TcpListener, router: Router, limits: Limits, phases: 
     open.shutdown().await;
 }
 
-/// The next connection. What keeps one from being taken passes, such as too many open files.
-async fn accept(socket: &TcpListener) -> TcpStream {
+/// The next connection and where it comes from. What keeps one from being taken passes, such as too many open files.
+async fn accept(socket: &TcpListener) -> (TcpStream, IpAddr) {
     let mut told = false;
     loop {
         match socket.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection was gone before it was served");
                 }
-                return stream;
+                return (stream, from.ip().to_canonical());
             }
             Err(error) => {
                 if !told {

@@ -123,6 +123,7 @@ fn the_audit_tells_who_did_what_and_its_chain_holds() {
     let find = |what: &str| entries.iter().find(|entry| entry["what"] == what).unwrap();
     assert!(find("tenant.added")["actor"].as_str().unwrap().starts_with("operator:"));
     assert_eq!(find("allocation.created")["subject"], format!("{id} version 1"));
+    assert_eq!(find("allocation.created")["actor"], format!("key:{} from 127.0.0.1", tenant.key));
     assert!(!exported.stdout.contains(&party(2)), "no party's number is in it");
 }
 

@@ -17,7 +17,8 @@ async fn broken_by(sql: &str) -> Option<u64> {
     furnish(&store, 5).await;
     for n in 1..=5 {
         let mut rng = StdRng::seed_from_u64(n);
-        let by = Origin { actor: Actor::Key("ck_1".to_owned()), request: Some(format!("r-{n}")) };
+        let actor = Actor::Key { name: "ck_1".to_owned(), from: None };
+        let by = Origin { actor, request: Some(format!("r-{n}")) };
         let now = at(n.cast_signed());
         let ctx = Ctx { store: &store, now, rng: &mut rng, effect: Effect::Keep, by };
         admin::set_lending(&ctx, &acme(), &[vn(n)], Lending::Draining).await.unwrap();

@@ -29,14 +29,16 @@ async fn sealed(world: &World, entries: u64) {
 }
 
 pub async fn an_entry_tells_who_did_what_in_answer_to_what(world: &World) {
-    let by = Origin { actor: Actor::Key("ck_1".to_owned()), request: Some("r-7".to_owned()) };
+    let actor = Actor::Key { name: "ck_1".to_owned(), from: Some([192, 0, 2, 7].into()) };
+    let by = Origin { actor, request: Some("r-7".to_owned()) };
     drain(world, 3, by).await;
 
     let entries = world.store.unsealed_audit(10).await.unwrap();
 
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].tenant, Some(acme()));
-    assert_eq!((entries[0].actor.as_str(), entries[0].request.as_deref()), ("key:ck_1", Some("r-7")));
+    let who = (entries[0].actor.as_str(), entries[0].request.as_deref());
+    assert_eq!(who, ("key:ck_1 from 192.0.2.7", Some("r-7")));
     assert_eq!((entries[0].what.as_str(), entries[0].at), ("number.drained", at(3)));
     assert_eq!(entries[0].subject, vn(3).expose_digits().to_string());
 }
