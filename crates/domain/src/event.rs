@@ -5,6 +5,7 @@
 //! the same fact is never owed twice.
 
 use std::fmt;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -367,6 +368,10 @@ pub(crate) fn owe(change: &mut Change, tenant: &Tenant, fact: Fact) {
     change.deliveries.extend(listeners.into_iter().map(owed));
     change.events.push(event);
 }
+
+/// After so long nothing comes to light any more of what happened before: an event is dated by its decision, and waits for
+/// its commit, for as long as a store tries one. Whoever follows events in their order stays so far behind.
+pub const COME_TO_LIGHT: Duration = Duration::from_secs(20);
 
 /// How long the tenant is not told again that its pool is low.
 const LOW_AGAIN: i64 = 3_600_000_000;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use callveil_domain::event::{Event, EventId, EventKind};
+use callveil_domain::event::{COME_TO_LIGHT, Event, EventId, EventKind};
 use callveil_domain::store::{EventQuery, Order, StoreError};
 use callveil_domain::time::Timestamp;
 use clap::Args;
@@ -38,9 +38,6 @@ pub struct Tail {
 
 /// How often it is looked for news.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// How much later than it happened an event may come to light: it waits for its commit, and clocks of nodes differ.
-const LATE: Duration = Duration::from_secs(10);
 
 /// How many events are read at a time.
 const PAGE: usize = 500;
@@ -80,7 +77,7 @@ struct Follower {
 
 impl Follower {
     async fn news(&mut self, at: &Installation, of: &OfTenant) -> Result<Vec<Event>, StoreError> {
-        let horizon = at.node.now().minus(LATE).max(self.begin);
+        let horizon = at.node.now().minus(COME_TO_LIGHT).max(self.begin);
         self.seen.retain(|_, at| *at >= horizon);
         let mut news = Vec::new();
         let mut past = None;
