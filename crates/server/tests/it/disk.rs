@@ -16,7 +16,7 @@ use crate::http::{Answer, Client};
 use crate::world::{SOON, World, party, until};
 
 /// A file system that lasts as long as this value.
-struct Disk {
+pub struct Disk {
     directory: TempDir,
 }
 
@@ -27,7 +27,7 @@ impl Disk {
         disk
     }
 
-    fn in_file(image: &Path) -> Disk {
+    pub fn in_file(image: &Path) -> Disk {
         let disk = Disk { directory: TempDir::new().unwrap() };
         File::create(image).unwrap().set_len(48 << 20).unwrap();
         run("mkfs.ext4", &["-q", image.to_str().unwrap()]);
@@ -43,12 +43,12 @@ impl Disk {
         self.directory.path().to_str().unwrap()
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// A world that keeps its database here, and all else elsewhere.
-    fn world(&self) -> World {
+    pub fn world(&self) -> World {
         World::with_database(&self.file("callveil.db"))
     }
 }
@@ -59,7 +59,7 @@ impl Drop for Disk {
     }
 }
 
-fn run(program: &str, arguments: &[&str]) {
+pub fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("this test needs {program}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);

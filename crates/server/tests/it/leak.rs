@@ -316,7 +316,7 @@ impl Other {
         let tenant = Tenant { sid: "other".to_owned(), key: text("api_key"), token: text("api_token") };
         let number = world.write("other.csv", &format!("{},KA,mobile\n", virtual_number(9)));
         world.json(&["number", "import", "--tenant", "other", number.to_str().unwrap()]);
-        let [theirs, own] = [(); 2].map(|()| Receiver::start(|| Reply::Take));
+        let [theirs, own] = [(); 2].map(|()| Receiver::start(|_| Reply::Take));
         for (sid, receiver) in [("acme", &theirs), ("other", &own)] {
             world.json(&["settings", "set", "--tenant", sid, "event_stream=true"]);
             world.json(&["endpoint", "add", "--tenant", sid, &receiver.url()]);
