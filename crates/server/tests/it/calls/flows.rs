@@ -142,12 +142,8 @@ fn in_order(transport: &str) {
                 "aparty_numbers": [party(2)], "bparty_numbers": [party(3)], "aparty_pins": [483_920],
             }),
             caller: |caller| {
-                let answered = caller
-                    .begins("INVITE", "", &described("sendrecv"))
-                    .may_hear(100)
-                    .hears(200)
-                    .acks("")
-                    .waits(500);
+                let answered =
+                    caller.begins("INVITE", "", &described("sendrecv")).may_hear(100).hears(200).acks("");
                 let keyed = "483920#"
                     .chars()
                     .fold(answered, |script, digit| script.says("INFO", "", &key(digit)).hears(200));
