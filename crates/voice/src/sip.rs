@@ -40,6 +40,8 @@ use async_trait::async_trait;
 use callveil_domain::node::Randomness;
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::trunk::{Target, Transport, Trunk};
+use rsipstack::dialog::dialog::DialogState;
+use rsipstack::dialog::invite_dialog::InviteDialog;
 use rsipstack::sip::{Header, HeadersExt, Method, Request, Response, StatusCode};
 use rsipstack::transaction::TransactionReceiver;
 use rsipstack::transaction::transaction::Transaction;
@@ -393,6 +395,9 @@ fn within(shared: &Arc<Shared>, mut transaction: Transaction) {
             reply(&mut transaction, StatusCode::CallTransactionDoesNotExist).await;
             return;
         };
+        if transaction.original.method == Method::Info {
+            acknowledgement(&dialog).await;
+        }
         match transaction.original.method {
             Method::Bye => {}
             Method::PRack => {
@@ -423,6 +428,17 @@ fn within(shared: &Arc<Shared>, mut transaction: Transaction) {
             tracing::debug!(kind = %transaction.original.method, "a request within a call failed: {}", kind(&error));
         }
     });
+}
+
+/// Waits a moment for the acknowledgement of our answer: a key that is told right after it may overtake it, and would be
+/// lost.
+async fn acknowledgement(dialog: &InviteDialog) {
+    for _ in 0..50 {
+        if !matches!(dialog.state(), DialogState::WaitAck(..)) {
+            return;
+        }
+        tokio::time::sleep_until(Instant::now() + Duration::from_millis(20)).await;
+    }
 }
 
 /// A PRACK: the leg's task waits for it, or has waited when the call was answered before it came (RFC 3262 section 3).
