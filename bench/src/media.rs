@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -16,6 +17,7 @@ use callveil_domain::time::Timestamp;
 use callveil_voice::media::prompt::Prompts;
 use callveil_voice::media::recorder::Recorder;
 use callveil_voice::media::relay::{Address, Config, Relay};
+use callveil_voice::media::rtpengine::{self, Rtpengine};
 use callveil_voice::media::stream::Sources;
 use callveil_voice::media::{Engine, LegNumber, Session};
 use rand::SeedableRng;
@@ -26,6 +28,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::figures::{Latencies, report, say};
 use crate::load::now;
+use crate::signalling::free_udp_port;
 
 /// The calls that are aimed at, and how many of them are recorded.
 const CALLS: usize = 1000;
@@ -56,6 +59,11 @@ pub fn media(arguments: &[String]) -> anyhow::Result<()> {
     tell("through the relay", &mut plain);
     let mut kept = relayed(calls, recorded.min(calls))?;
     tell("through the relay, recorded", &mut kept);
+    let mut peer = by_rtpengine(calls)?;
+    say(&format!(
+        "  the same by rtpengine in userspace, which makes packets anew as we order it: {}",
+        peer.measured()
+    ));
     Ok(())
 }
 
@@ -68,13 +76,22 @@ struct Flow {
     price: Option<f64>,
 }
 
+impl Flow {
+    fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.heard)
+    }
+
+    fn measured(&mut self) -> String {
+        let price = self.price.map(|price| format!(", {price:.1} us a packet")).unwrap_or_default();
+        let p99 = self.delays.percentile(0.99);
+        format!("{} of {} lost, p99 {p99:.2} ms{price}", self.lost(), self.sent)
+    }
+}
+
 fn tell(what: &str, flow: &mut Flow) {
-    let lost = flow.sent.saturating_sub(flow.heard);
     let p99 = flow.delays.percentile(0.99);
-    let price = flow.price.map(|price| format!(", {price:.1} us a packet")).unwrap_or_default();
-    let measured = format!("{lost} of {} lost, p99 {p99:.2} ms{price}", flow.sent);
-    let reached = lost == 0 && p99 < 5.0 && flow.price.is_none_or(|price| price <= 6.0);
-    report(what, &measured, "0 lost, p99 < 5 ms, at most 6 us", reached);
+    let reached = flow.lost() == 0 && p99 < 5.0 && flow.price.is_none_or(|price| price <= 6.0);
+    report(what, &flow.measured(), "0 lost, p99 < 5 ms, at most 6 us", reached);
 }
 
 /// The ceiling: what the caller sends goes to the called at once.
@@ -97,14 +114,73 @@ fn relayed(calls: usize, recorded: usize) -> anyhow::Result<Flow> {
         prompts: Prompts::default(),
         recorder: Some(Recorder::new(directory.path().join("recordings"))?),
     };
-    let calls = open(&runtime, config, (&caller, &called), calls, recorded)?;
-    let before = processor_time()?;
-    let mut flow = flow(caller, called, &calls.ways, || processor_time().ok())?;
+    let relay = Relay::new(config, Box::new(StdRng::seed_from_u64(1)));
+    let calls = open(&runtime, &relay, (&caller, &called), calls, recorded)?;
+    let flow = priced(caller, called, &calls.ways, || processor_time("self", THREADS))?;
+    drop(calls);
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    Ok(flow)
+}
+
+/// The same calls through Debian's rtpengine, which is ordered as callveil orders it.
+fn by_rtpengine(calls: usize) -> anyhow::Result<Flow> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let (caller, called) = (socket()?, socket()?);
+    let orders = free_udp_port()?;
+    let config = rtpengine::Config {
+        orders,
+        digits: (Ipv4Addr::LOCALHOST, 0).into(),
+        prompts: Prompts::default(),
+        silence: Duration::from_secs(60),
+    };
+    let rng = Box::new(StdRng::seed_from_u64(1));
+    let engine = runtime.block_on(Rtpengine::connect(config, rng))?;
+    let daemon = Daemon::start(orders, engine.digits()?)?;
+    while runtime.block_on(engine.ping()).is_err() {}
+    let calls = open(&runtime, &engine, (&caller, &called), calls, 0)?;
+    let process = daemon.0.id().to_string();
+    let flow = priced(caller, called, &calls.ways, || processor_time(&process, ""))?;
+    drop(calls);
+    Ok(flow)
+}
+
+/// An rtpengine that runs until it is dropped.
+struct Daemon(Child);
+
+impl Daemon {
+    fn start(orders: SocketAddr, digits: SocketAddr) -> anyhow::Result<Daemon> {
+        let started = Command::new("rtpengine")
+            .args(["--config-file=none", "--table=-1", "--interface=127.0.0.1", "--foreground"])
+            .args(["--log-stderr", "--log-level=1", "--num-threads=2", "-m", "40000", "-M", "60998"])
+            .arg(format!("--listen-ng={orders}"))
+            .arg(format!("--dtmf-log-dest={digits}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Ok(Daemon(started.context("starting rtpengine (Debian's rtpengine-daemon)")?))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Lets sound flow, and tells its price by what `used` says before and after.
+fn priced(
+    caller: UdpSocket,
+    called: UdpSocket,
+    ways: &[Way],
+    used: impl Fn() -> anyhow::Result<f64>,
+) -> anyhow::Result<Flow> {
+    let before = used()?;
+    let mut flow = flow(caller, called, ways, || used().ok())?;
     if let Some(after) = flow.price {
         flow.price = Some((after - before) * 1e6 / flow.heard.max(1) as f64);
     }
-    drop(calls);
-    runtime.shutdown_timeout(Duration::from_secs(5));
     Ok(flow)
 }
 
@@ -121,19 +197,18 @@ struct Calls {
 /// by its own ports.
 fn open(
     runtime: &Runtime,
-    config: Config,
+    engine: &dyn Engine,
     (caller, called): (&UdpSocket, &UdpSocket),
     calls: usize,
     recorded: usize,
 ) -> anyhow::Result<Calls> {
-    let relay = Relay::new(config, Box::new(StdRng::seed_from_u64(1)));
     let (caller, called) = (description(caller)?, description(called)?);
     let mut rng = StdRng::seed_from_u64(2);
     runtime.block_on(async {
         let (mut sessions, mut ways) = (Vec::new(), Vec::new());
         for number in 0..calls {
             let id = CallId::new(Timestamp::from_micros(number as i64), &mut rng);
-            let (mut session, _) = relay.open(id).await?;
+            let (mut session, _) = engine.open(id).await?;
             if number < recorded {
                 session.record().await?;
             }
@@ -245,13 +320,13 @@ fn socket() -> anyhow::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// The processor time of the relay's threads since they began, in seconds.
-fn processor_time() -> anyhow::Result<f64> {
+/// The processor time of a process's threads whose names end so, since they began, in seconds.
+fn processor_time(process: &str, names: &str) -> anyhow::Result<f64> {
     let mut ticks = 0_u64;
-    for task in fs::read_dir("/proc/self/task")? {
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
         let Ok(stat) = fs::read_to_string(task?.path().join("stat")) else { continue };
         let Some((name, rest)) = stat.split_once(") ") else { continue };
-        if name.ends_with(THREADS) {
+        if name.ends_with(names) {
             // Fields 14 and 15 of proc_pid_stat(5): what follows the name begins with the third.
             let fields: Vec<&str> = rest.split(' ').collect();
             ticks += fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;

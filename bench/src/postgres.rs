@@ -36,7 +36,7 @@ const LIVE: u64 = 100_000;
 /// The rows of a create: an allocation, two claims on a number, one on its name, and the audit's entry.
 const ROWS: &str = "
     with new as materialized (
-        select :serial + n as serial, decode(md5(random()::text || n), 'hex') as id
+        select cast(:serial as bigint) + n as serial, decode(md5(random()::text || n), 'hex') as id
         from generate_series(1, :many) as n),
     allocations as (
         insert into allocation
@@ -56,7 +56,7 @@ const ROWS: &str = "
         from new
         on conflict (tenant_sid, connection_id) do nothing)
     insert into audit
-    select decode(md5(random()::text || serial), 'hex'), 0, 'bench', 'key:bench', null, 'allocation.created', id::text
+    select decode(md5(random()::text || serial), 'hex'), 0, 'bench', 'bench', null, 'allocation.created', id::text
     from new";
 
 /// Measures all of it.
