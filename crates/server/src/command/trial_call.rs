@@ -69,7 +69,8 @@ impl TrialCall {
             let trunk = trunk(&call, calling.address(), called.telephone.address());
             let name = trunk.name.clone();
             put(at.act(Effect::Keep, async |ctx| admin::put_trunk(ctx, trunk).await).await)?;
-            let story = call.make(ladder, calling, called);
+            let story =
+                known(server, calling.address().ip()).and_then(|()| call.make(ladder, calling, called));
             put(at.act(Effect::Keep, async |ctx| admin::remove_trunk(ctx, name).await).await)?;
             let story = story.map_err(failed)?;
             if story.status.is_none() {
@@ -108,6 +109,27 @@ fn source(server: SocketAddr) -> Ipv4Addr {
     let own = Ipv4Addr::new(127, b, c, d.clamp(1, 254));
     let usable = server.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) && UdpSocket::bind((own, 0)).is_ok();
     if usable { own } else { Ipv4Addr::LOCALHOST }
+}
+
+/// Waits until the server knows the trunk, as far as one can see from outside: nodes look for new trunks four times a
+/// second, and until then a caller is a stranger to them.
+fn known(server: SocketAddr, source: IpAddr) -> io::Result<()> {
+    let socket = UdpSocket::bind((source, 0))?;
+    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+    let here = socket.local_addr()?;
+    for _ in 0..40 {
+        let name = token();
+        let options = format!(
+            "OPTIONS sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{name}\r\nMax-Forwards: 70\r\n\
+             From: <sip:trial@{here}>;tag={name}\r\nTo: <sip:{server}>\r\nCall-ID: {name}\r\nCSeq: 1 OPTIONS\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        socket.send_to(options.as_bytes(), server)?;
+        if socket.recv(&mut [0; 2_048]).is_ok() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A trunk for this call alone: what comes from the caller, and what shows the virtual number.
