@@ -2,7 +2,7 @@
 //! the same words; so does a call in the list of calls.
 
 use callveil_domain::allocation::{Allocation, Ending, Party, Side, Standing, Usage};
-use callveil_domain::calls::{CallEnd, CallLeg, CallRecord, CallStanding};
+use callveil_domain::calls::{CallLeg, CallRecord, CallStanding};
 use callveil_domain::event::{Event, Fact, Keyed, NumberLow, Rejected, Verified};
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::pin::Pin;
@@ -328,15 +328,7 @@ impl<'e> Call<'e> {
         let link = call.link.as_ref();
         let (end, because, by) = match &call.standing {
             CallStanding::Open => (None, None, None),
-            CallStanding::Ended { how, by, at: _ } => {
-                let because = match how {
-                    CallEnd::Refused(why) => Some(why.as_str()),
-                    CallEnd::Completed | CallEnd::GivenUp | CallEnd::NotAnswered | CallEnd::Interrupted => {
-                        None
-                    }
-                };
-                (Some(how.word()), because, Some(by.word()))
-            }
+            CallStanding::Ended { how, by, at: _ } => (Some(how.word()), how.reason(), Some(by.word())),
         };
         Call {
             call_sid: call.id.to_string(),

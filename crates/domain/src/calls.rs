@@ -124,6 +124,14 @@ impl CallEnd {
         }
     }
 
+    /// Why it was not let through, if it was not.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            CallEnd::Refused(reason) => Some(reason.as_str()),
+            CallEnd::Completed | CallEnd::GivenUp | CallEnd::NotAnswered | CallEnd::Interrupted => None,
+        }
+    }
+
     /// All words.
     pub const WORDS: [&str; 5] = ["completed", "given-up", "not-answered", "refused", "interrupted"];
 }

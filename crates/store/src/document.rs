@@ -244,13 +244,7 @@ impl From<&CallRecord> for CallDocument {
                 CallStanding::Ended { at, how, by } => Some(EndDocument {
                     at: at.as_micros(),
                     how: how.word().to_owned(),
-                    reason: match how {
-                        CallEnd::Refused(reason) => Some(reason.as_str().to_owned()),
-                        CallEnd::Completed
-                        | CallEnd::GivenUp
-                        | CallEnd::NotAnswered
-                        | CallEnd::Interrupted => None,
-                    },
+                    reason: how.reason().map(str::to_owned),
                     by: by.word().to_owned(),
                 }),
             },

@@ -1,7 +1,7 @@
 //! Our own envelope: one form for all kinds of events. What the API has a name for has the same name here.
 
 use callveil_domain::allocation::{Allocation, Ending, Party, Side, Standing, Usage};
-use callveil_domain::calls::{CallEnd, CallLeg, CallRecord, CallStanding};
+use callveil_domain::calls::{CallLeg, CallRecord, CallStanding};
 use callveil_domain::event::{Event, Fact, Keyed, NumberLow, Rejected, Verified};
 use callveil_domain::time::Timestamp;
 use serde::{Serialize, Serializer};
@@ -200,15 +200,7 @@ impl<'e> CallData<'e> {
         let link = call.link.as_ref();
         let (end, because, by) = match &call.standing {
             CallStanding::Open => (None, None, None),
-            CallStanding::Ended { how, by, .. } => {
-                let because = match how {
-                    CallEnd::Refused(why) => Some(why.as_str()),
-                    CallEnd::Completed | CallEnd::GivenUp | CallEnd::NotAnswered | CallEnd::Interrupted => {
-                        None
-                    }
-                };
-                (Some(how.word()), because, Some(by.word()))
-            }
+            CallStanding::Ended { how, by, .. } => (Some(how.word()), how.reason(), Some(by.word())),
         };
         CallData {
             call_sid: call.id.to_string(),

@@ -117,13 +117,7 @@ impl Row {
         let (state, reason, ended_by) = match &call.standing {
             CallStanding::Open => ("open", None, None),
             CallStanding::Ended { how, by, at: _ } => {
-                let reason = match how {
-                    CallEnd::Refused(reason) => Some(reason.as_str().to_owned()),
-                    CallEnd::Completed | CallEnd::GivenUp | CallEnd::NotAnswered | CallEnd::Interrupted => {
-                        None
-                    }
-                };
-                (how.word(), reason, Some(by.word()))
+                (how.word(), how.reason().map(str::to_owned), Some(by.word()))
             }
         };
         Row {
