@@ -57,6 +57,13 @@ const CONNECTING: Duration = Duration::from_secs(2);
 /// How long a host may leave what it is sent unacknowledged: afterwards it is lost, and so is found another.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
+/// How long a host may say nothing before it is asked whether it is there. A host that goes without a word while a
+/// commit is awaited owes no acknowledgement: nothing but this finds out.
+const SILENT: Duration = Duration::from_secs(5);
+
+/// How often it is asked from then on, until it has been silent for as long as it may leave things unacknowledged.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
+
 impl FromStr for Url {
     type Err = BadUrl;
 
@@ -108,6 +115,9 @@ impl FromStr for Url {
             BadUrl(format!("is no connection string of PostgreSQL's: {why}"))
         };
         url.config = plain.parse::<tokio_postgres::Config>().map_err(not_one)?;
+        if !theirs.iter().any(|parameter| parameter.starts_with("keepalives_idle=")) {
+            url.config.keepalives_idle(SILENT);
+        }
         url.complete();
         Ok(url)
     }
@@ -124,6 +134,9 @@ impl Url {
         }
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(UNACKNOWLEDGED);
+        }
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_interval(ASKED_EVERY);
         }
         if config.get_application_name().is_none() {
             config.application_name("callveil");
@@ -309,6 +322,22 @@ mod tests {
         ] {
             let refused = text.parse::<Url>().unwrap_err().to_string();
             assert!(refused.contains(why) && !refused.contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_goes_without_a_word_is_found_out_unless_it_is_said_otherwise() {
+        for (parameters, idle, interval) in
+            [("", 5, 1), ("?keepalives_idle=7200", 7200, 1), ("?keepalives_interval=30", 5, 30)]
+        {
+            let url: Url = format!("postgres://a,b,c/callveil{parameters}").parse().unwrap();
+            assert!(url.config.get_keepalives());
+            assert_eq!(url.config.get_keepalives_idle(), Duration::from_secs(idle), "{parameters}");
+            assert_eq!(
+                url.config.get_keepalives_interval(),
+                Some(Duration::from_secs(interval)),
+                "{parameters}"
+            );
         }
     }
 
