@@ -4,6 +4,7 @@
 //! from the same minute says more than either. Load and server share the machine's cores.
 
 mod ceilings;
+mod copy;
 mod figures;
 mod load;
 mod markets;
@@ -49,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
         Some("calls") => calls().await,
         Some("growth") => growth().await,
         Some("postgres") => postgres::postgres(rounds(&arguments)?).await,
+        Some("copy") => copy::copy(number(&arguments, 1, copy::LIVE)?).await,
         Some("markets") => markets(arguments.get(1).map_or(Ok(1), |scale| scale.parse())?),
         Some("signalling") => signalling::signalling(rounds(&arguments)?).await,
         Some("steady") => {
@@ -59,8 +61,8 @@ async fn main() -> anyhow::Result<()> {
         Some("media") => media(arguments[1..].to_vec()).await,
         Some(other) => {
             bail!(
-                "'{other}' is none of http, calls, growth, postgres, markets, signalling, steady, ringing, webhooks, \
-                 media"
+                "'{other}' is none of http, calls, growth, postgres, copy, markets, signalling, steady, ringing, \
+                 webhooks, media"
             )
         }
         None => {
@@ -68,6 +70,7 @@ async fn main() -> anyhow::Result<()> {
             calls().await?;
             growth().await?;
             postgres::postgres(ROUNDS).await?;
+            copy::copy(copy::LIVE).await?;
             markets(1)?;
             signalling::signalling(ROUNDS).await?;
             signalling::steady(1_500, 50_000).await?;

@@ -3,7 +3,7 @@
 
 #[path = "../../crates/store/tests/it/cluster.rs"]
 #[expect(clippy::unwrap_used, dead_code, reason = "made for tests, which use all of it")]
-mod cluster;
+pub mod cluster;
 
 use std::fs;
 use std::path::Path;

@@ -222,7 +222,8 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if self.own {
             // One that has ended already is as good.
-            let _ = self.pg_ctl("stop").arg("--mode=immediate").stderr(Stdio::null()).status();
+            let mut stop = self.pg_ctl("stop");
+            let _ = stop.arg("--mode=immediate").stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
     }
 }
