@@ -13,7 +13,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::session::Preparing;
@@ -115,8 +115,13 @@ impl FromStr for Url {
             BadUrl(format!("is no connection string of PostgreSQL's: {why}"))
         };
         url.config = plain.parse::<tokio_postgres::Config>().map_err(not_one)?;
-        if !theirs.iter().any(|parameter| parameter.starts_with("keepalives_idle=")) {
+        let says = |name: &str| theirs.iter().any(|parameter| parameter.starts_with(name));
+        if !says("keepalives_idle=") {
             url.config.keepalives_idle(SILENT);
+        }
+        if !says("load_balance_hosts=") {
+            // A host that hangs takes connections and says nothing: it must not always stand before the others.
+            url.config.load_balance_hosts(LoadBalanceHosts::Random);
         }
         url.complete();
         Ok(url)
@@ -155,7 +160,8 @@ impl Url {
     pub(super) fn pool(&self) -> Result<Pool, BadUrl> {
         let tls = MakeRustlsConnect::new(self.tls()?);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let timeouts = Timeouts { wait: Some(WAIT_FOR_CONNECTION), create: None, recycle: None };
+        let timeouts =
+            Timeouts { wait: Some(WAIT_FOR_CONNECTION), create: Some(WAIT_FOR_HOSTS), recycle: None };
         Pool::builder(Manager::from_config(self.config.clone(), tls, recycling))
             .max_size(self.connections)
             .runtime(Runtime::Tokio1)
@@ -198,6 +204,9 @@ fn is_plain_name(name: &str) -> bool {
         && name.len() < 64
         && name.bytes().all(|b| plain(b) || b.is_ascii_digit())
 }
+
+/// How long a new connection may take, with all hosts that are tried for it.
+const WAIT_FOR_HOSTS: Duration = Duration::from_secs(10);
 
 /// How long a free connection is waited for.
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use callveil_domain::store::StoreError;
-use deadpool_postgres::PoolError;
+use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::{DbError, SqlState};
 
 use crate::encoding::Garbled;
@@ -44,6 +44,7 @@ impl From<tokio_postgres::Error> for Fault {
 impl From<PoolError> for Fault {
     fn from(error: PoolError) -> Fault {
         match error {
+            PoolError::Timeout(TimeoutType::Create) => Fault::Lost("no host answers".to_owned()),
             PoolError::Timeout(_) => Fault::Slow,
             PoolError::Backend(error) => error.into(),
             PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {

@@ -13,7 +13,7 @@ use callveil_domain::store::{Change, Outcome, StoreError};
 use deadpool_postgres::Pool;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::batch::{self, Note, Touches};
 use super::directory::{self, Stop};
@@ -36,6 +36,16 @@ const LANES: u8 = 2;
 /// How long a change is tried while the database cannot be reached or is taken over by another host. Afterwards its
 /// client is told to come again.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a batch may be without an answer. The engine bounds statements itself, unless it hangs: its machine then
+/// acknowledges all that it is sent, and only this finds out. A commit may have to wait for another standby.
+const ANSWERED: Duration = Duration::from_secs(20);
+
+/// The same for what is written alone, which may go through all claims.
+const ANSWERED_LONG: Duration = Duration::from_secs(120);
+
+/// The same for what only ends a batch, or asks after it.
+const ENDED: Duration = Duration::from_secs(5);
 
 /// How long is waited before a host is tried again.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
@@ -204,7 +214,12 @@ impl Lane {
         let mut tries = 0;
         loop {
             tries += 1;
-            let fault = match self.attempt(changes, keep).await {
+            let tried = self.attempt(changes, keep).await;
+            if let Err(Failed::Before(Fault::Lost(_)) | Failed::Committing(Fault::Lost(_))) = &tried {
+                // The idle ones lead to the same host: each would be found out at the same price.
+                self.pool.retain(|_, _| false);
+            }
+            let fault = match tried {
                 Ok(tried) => return Ok(tried),
                 Err(Failed::Before(fault)) => fault,
                 Err(Failed::Committing(fault)) => match self.was_committed(give_up, fault).await? {
@@ -240,7 +255,7 @@ impl Lane {
 
     async fn last_batch(&self) -> Result<Option<i64>, Fault> {
         let session = Session::open(&self.pool, self.preparing).await?;
-        let found = session.query(&sql::LAST_BATCH, &[&self.writer.as_slice()]).await;
+        let found = within(ENDED, session.query(&sql::LAST_BATCH, &[&self.writer.as_slice()])).await;
         match found {
             Ok(rows) => rows.first().map(|row| Cells::from(row, 0).take()).transpose(),
             Err(fault) => {
@@ -253,7 +268,11 @@ impl Lane {
     async fn attempt(&mut self, changes: &[&Change], keep: Keep) -> Result<Tried, Failed> {
         self.batch += 1;
         let session = Session::open(&self.pool, self.preparing).await?;
-        let outcomes = match self.write(&session, changes).await {
+        let limit = match changes.iter().all(|change| batch::is_ordinary(change)) {
+            true => ANSWERED,
+            false => ANSWERED_LONG,
+        };
+        let outcomes = match within(limit, self.write(&session, changes)).await {
             Ok(outcomes) => outcomes,
             Err(fault) => {
                 undo(session).await;
@@ -267,7 +286,7 @@ impl Lane {
         match keep {
             Keep::Undone => undo(session).await,
             Keep::Kept => {
-                if let Err(fault) = session.run(sql::COMMIT).await {
+                if let Err(fault) = within(ANSWERED, session.run(sql::COMMIT)).await {
                     session.discard();
                     return Err(Failed::Committing(fault));
                 }
@@ -312,9 +331,14 @@ async fn write_alone(session: &Session, change: &Change) -> Result<(), Stop> {
 
 /// Undoes what is open, or closes the connection if that cannot be done: the engine undoes it then.
 async fn undo(session: Session) {
-    if session.run(sql::ROLLBACK).await.is_err() {
+    if within(ENDED, session.run(sql::ROLLBACK)).await.is_err() {
         session.discard();
     }
+}
+
+/// What a host answers in this time. One that does not is of no more use than one that is gone.
+async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    timeout(limit, answer).await.unwrap_or_else(|_| Err(Fault::Lost("the server does not answer".to_owned())))
 }
 
 async fn pause() {

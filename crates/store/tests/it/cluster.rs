@@ -165,6 +165,19 @@ impl Cluster {
         succeed(self.pg_ctl("stop").arg("--mode=immediate"));
     }
 
+    /// Stops all of it where it is: it takes connections, and says nothing any more. It ends as any other.
+    pub fn hang(&self) {
+        self.signal("-STOP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let Some(postmaster) = file.lines().next() else { return };
+        // The postmaster first: it makes no more processes then.
+        let _ = Command::new("kill").args([signal, postmaster]).stderr(Stdio::null()).status();
+        let _ = Command::new("pkill").args([signal, "-P", postmaster]).status();
+    }
+
     /// Makes a standby the primary.
     pub fn promote(&self) {
         succeed(&mut self.pg_ctl("promote"));
@@ -221,7 +234,8 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if self.own {
-            // One that has ended already is as good.
+            // One that hangs could not end, and one that has ended already is as good.
+            self.signal("-CONT");
             let mut stop = self.pg_ctl("stop");
             let _ = stop.arg("--mode=immediate").stdout(Stdio::null()).stderr(Stdio::null()).status();
         }

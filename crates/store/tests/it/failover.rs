@@ -70,6 +70,26 @@ async fn a_standby_that_takes_over_has_all_that_was_answered() {
     check(node.as_ref(), answered).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_is_left_for_the_standby_that_took_over() {
+    let files = tempfile::tempdir().unwrap();
+    let primary = made(&files).await;
+    let standby = primary.standby(&files.path().join("standby"));
+    primary.run("postgres", "alter system set synchronous_standby_names = '*'");
+    primary.run("postgres", "select pg_reload_conf()");
+    let node = Arc::new(open_postgres(&url(&[&primary, &standby])).await);
+    furnish(node.as_ref(), 9).await;
+    let writers = Writers::start(&node);
+
+    writers.write_more(100).await;
+    primary.hang();
+    standby.promote();
+    writers.write_more(100).await;
+
+    let answered = writers.stop().await;
+    check(node.as_ref(), answered).await;
+}
+
 /// Tasks that each make one allocation after another, and ask again when they are told to come later.
 struct Writers {
     tasks: Vec<tokio::task::JoinHandle<BTreeSet<AllocationId>>>,
