@@ -15,6 +15,7 @@ use super::statements as sql;
 const END_OF_TENANTS: &str = "\u{7f}";
 
 /// Where the next step begins in each table. A restart begins anew, which costs nothing but time.
+#[derive(Clone)]
 pub(super) struct Position {
     claim: (i64, i64, i64),
     connection: (String, String),

@@ -1,8 +1,12 @@
 //! The one thread that writes: it takes all that wait, applies each alone, commits them together, then answers.
 //!
 //! A durable commit costs a wait for the disk. Shared by all that wait, it costs each a little of it, the more
-//! callers the less. What one change does wrong it does to itself: each has a savepoint. What the disk does wrong
-//! happens to the whole batch: nothing of it is kept, all are told, and the next batch tries anew.
+//! callers the less. What one change does wrong it does to itself, and what the disk does wrong happens to the whole
+//! batch: nothing of it is kept, all are told, and the next batch tries anew.
+//!
+//! A savepoint for each change has the engine copy every page that the change touches, for undoing it alone. Hardly any
+//! is undone, so a batch is written without them first; when a change is refused after it wrote something, the batch is
+//! undone and written again with them.
 //!
 //! Changes that nobody waits for, the steps of calls, lie on a shelf until somebody's change comes or [`LINGER`] has passed:
 //! a call's four steps would cost four commits otherwise.
@@ -39,6 +43,10 @@ const BATCH: usize = 512;
 
 /// How long a change that nobody waits for may lie.
 const LINGER: Duration = Duration::from_millis(10);
+
+/// How many batches are written with savepoints after one that had to be undone. Raising it makes changes dearer for longer
+/// after a refusal; lowering it has more batches written twice where refusals are many.
+const CAREFUL: u32 = 64;
 
 /// Changes that nobody waits for.
 type Shelf = Arc<Mutex<Vec<Job>>>;
@@ -89,7 +97,15 @@ impl Writer {
         let (jobs, waiting) = sync_channel(QUEUE);
         let shelf = Shelf::default();
         let position = Position::default();
-        let desk = Desk { db, checkpointer, commits, shelf: Arc::clone(&shelf), position, failing: false };
+        let desk = Desk {
+            db,
+            checkpointer,
+            commits,
+            shelf: Arc::clone(&shelf),
+            position,
+            careful: 0,
+            failing: false,
+        };
         let thread =
             thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work(&waiting))?;
         Ok(Writer { jobs: Some(jobs), shelf, thread: Some(thread) })
@@ -186,6 +202,8 @@ struct Desk {
     commits: Commits,
     shelf: Shelf,
     position: Position,
+    /// How many batches are still to be written with savepoints.
+    careful: u32,
     /// Whether the batch before could not be kept, so that only the first failure and the recovery are told.
     failing: bool,
 }
@@ -226,13 +244,22 @@ impl Desk {
 
     /// Does all jobs of a batch in one transaction.
     fn write(&mut self, batch: &mut [Job]) -> Result<(), StoreError> {
-        self.undo_what_is_open()?;
-        run(&self.db, sql::BEGIN)?;
-        let kept = self.do_all(batch).and_then(|()| run(&self.db, sql::COMMIT));
-        if kept.is_err() {
+        let mut care = if self.careful == 0 { Care::Hopeful } else { Care::Savepoints };
+        self.careful = self.careful.saturating_sub(1);
+        loop {
             self.undo_what_is_open()?;
+            run(&self.db, sql::BEGIN)?;
+            let done = self.do_all(batch, care);
+            let kept = done.and_then(|()| run(&self.db, sql::COMMIT).map_err(Broken::Disk));
+            match kept {
+                Ok(()) => return Ok(()),
+                Err(Broken::Hope) => (care, self.careful) = (Care::Savepoints, CAREFUL),
+                Err(Broken::Disk(error)) => {
+                    self.undo_what_is_open()?;
+                    return Err(error);
+                }
+            }
         }
-        kept
     }
 
     /// Some failures end the transaction, others leave that to us; and on a failing disk this may fail as well.
@@ -243,15 +270,17 @@ impl Desk {
         }
     }
 
-    fn do_all(&mut self, batch: &mut [Job]) -> Result<(), StoreError> {
+    fn do_all(&mut self, batch: &mut [Job], care: Care) -> Result<(), Broken> {
+        let mut position = self.position.clone();
         let mut latest: Option<Timestamp> = None;
         for job in batch {
-            let now = job.work(&self.db, &mut self.position)?;
+            let now = job.work(&self.db, care, &mut position)?;
             latest = latest.max(now);
         }
         if let Some(latest) = latest {
             keep_moment(&self.db, latest)?;
         }
+        self.position = position;
         Ok(())
     }
 
@@ -267,41 +296,70 @@ impl Desk {
     }
 }
 
+/// How what one change did is undone.
+#[derive(Clone, Copy)]
+enum Care {
+    /// With all of the batch, which is written again.
+    Hopeful,
+    /// Alone.
+    Savepoints,
+}
+
+/// Why nothing of a batch could be kept.
+enum Broken {
+    /// A change was to be undone and had no savepoint.
+    Hope,
+    /// What the disk did.
+    Disk(StoreError),
+}
+
+impl From<StoreError> for Broken {
+    fn from(error: StoreError) -> Broken {
+        Broken::Disk(error)
+    }
+}
+
 impl Job {
     /// Does the work and keeps what was found. Answers with the moment of a change that is to be kept, and fails
     /// when nothing of the batch can be.
-    fn work(&mut self, db: &Connection, position: &mut Position) -> Result<Option<Timestamp>, StoreError> {
+    fn work(
+        &mut self,
+        db: &Connection,
+        care: Care,
+        position: &mut Position,
+    ) -> Result<Option<Timestamp>, Broken> {
         match self {
             Job::Look => Ok(None),
             Job::Apply(asked) => {
                 let Wanted { change, held } = &*asked.question;
-                let found =
-                    alone(db, |outcome| *outcome == Outcome::Applied, || apply(db, change, held.as_ref()))?;
+                let is_applied = |outcome: &Outcome| *outcome == Outcome::Applied;
+                let found = alone(db, care, is_applied, || apply(db, change, held.as_ref()))?;
                 let now = matches!(found, Ok(Outcome::Applied)).then_some(change.now);
                 asked.found = Some(found);
                 Ok(now)
             }
             Job::Rehearse(asked) => {
                 let Wanted { change, held } = &*asked.question;
-                asked.found = Some(alone(db, |_| false, || apply(db, change, held.as_ref()))?);
+                asked.found =
+                    Some(alone(db, Care::Savepoints, |_| false, || apply(db, change, held.as_ref()))?);
                 Ok(None)
             }
             Job::Tidy(asked) => {
-                asked.found = Some(alone(db, |_| true, || tidy::tidy(db, &asked.question, position))?);
+                asked.found = Some(alone(db, care, |_| true, || tidy::tidy(db, &asked.question, position))?);
                 Ok(None)
             }
             Job::Beat(asked) => {
                 let Beat { node, now, lease } = asked.question;
-                asked.found = Some(alone(db, |()| true, || facts::beat(db, node, now, lease))?);
+                asked.found = Some(alone(db, care, |()| true, || facts::beat(db, node, now, lease))?);
                 Ok(None)
             }
             Job::Lease(asked) => {
-                asked.found = Some(alone(db, |_| true, || facts::lease(db, &asked.question))?);
+                asked.found = Some(alone(db, care, |_| true, || facts::lease(db, &asked.question))?);
                 Ok(None)
             }
             Job::Settle(asked) => {
                 let (now, settled) = &asked.question;
-                asked.found = Some(alone(db, |()| true, || facts::settle(db, *now, settled))?);
+                asked.found = Some(alone(db, care, |()| true, || facts::settle(db, *now, settled))?);
                 Ok(None)
             }
         }
@@ -328,24 +386,34 @@ impl<Q, A> Asked<Q, A> {
     }
 }
 
-/// Does work of which nothing is kept unless `keep` says so of its result. The outer failure is the disk's, and
-/// the whole batch's; the inner one is the work's own.
+/// Does work of which nothing is kept unless `keep` says so of its result. The outer failure is the whole batch's; the
+/// inner one is the work's own.
 fn alone<T>(
     db: &Connection,
+    care: Care,
     keep: impl FnOnce(&T) -> bool,
     work: impl FnOnce() -> Result<T, Fault>,
-) -> Result<Result<T, StoreError>, StoreError> {
-    run(db, sql::OPEN_SAVEPOINT)?;
+) -> Result<Result<T, StoreError>, Broken> {
+    let before = db.total_changes();
+    if let Care::Savepoints = care {
+        run(db, sql::OPEN_SAVEPOINT)?;
+    }
     let found = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Fault::Bug)).map_err(StoreError::from);
     let is_kept = match &found {
         Ok(value) => keep(value),
         Err(StoreError::Corrupt(_)) => false,
-        Err(StoreError::Busy | StoreError::Unavailable(_)) => return found.map(Ok),
+        Err(StoreError::Busy | StoreError::Unavailable(_)) => return found.map(Ok).map_err(Broken::Disk),
     };
-    if !is_kept {
-        run(db, sql::UNDO_SAVEPOINT)?;
+    match care {
+        Care::Hopeful if is_kept || db.total_changes() == before => {}
+        Care::Hopeful => return Err(Broken::Hope),
+        Care::Savepoints => {
+            if !is_kept {
+                run(db, sql::UNDO_SAVEPOINT)?;
+            }
+            run(db, sql::CLOSE_SAVEPOINT)?;
+        }
     }
-    run(db, sql::CLOSE_SAVEPOINT)?;
     Ok(found)
 }
 
