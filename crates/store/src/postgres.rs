@@ -3,7 +3,8 @@
 //! - Changes go through a few writers that each take all that wait and write them in one transaction ([`writer`]), so
 //!   that the price of round trips and of a durable commit is shared.
 //! - Reads are one statement each, on connections of a pool ([`reader`]), and only from the primary: nobody is told
-//!   that a number is free because a standby lags behind.
+//!   that a number is free because a standby lags behind. What every allocation asks before it is made is read for all
+//!   who ask together ([`past`]).
 //! - Nothing rests on the session or on what only this engine has: a pooler may stand between, and engines that speak
 //!   its language may stand in its place.
 
@@ -22,6 +23,7 @@ mod facts;
 mod fault;
 mod migrate;
 mod months;
+mod past;
 mod reader;
 mod reads;
 mod rows;
@@ -60,6 +62,7 @@ pub use examine::{Examination, examine};
 pub use migrate::SchemaError;
 pub use months::Renewed;
 
+use past::PastReader;
 use reader::Reader;
 use rows::Cells;
 use session::{Session, Value};
@@ -99,6 +102,7 @@ impl Raw {
 /// The contract, kept in one PostgreSQL.
 pub struct PostgresStore {
     reader: Reader,
+    past: PastReader,
     writers: Writers,
     tidying: Mutex<Position>,
     tenant_role: Option<String>,
@@ -140,8 +144,14 @@ impl PostgresStore {
         }
         drop(session);
         let writers = Writers::start(&pool, url.preparing(), process);
-        let tenant_role = url.tenant_role().map(str::to_owned);
-        Ok(PostgresStore { reader, writers, tidying: Mutex::default(), tenant_role, owed: Owed::default() })
+        Ok(PostgresStore {
+            past: PastReader::start(&reader),
+            reader,
+            writers,
+            tidying: Mutex::default(),
+            tenant_role: url.tenant_role().map(str::to_owned),
+            owed: Owed::default(),
+        })
     }
 
     /// Keeps calls, events and deliveries in a table a month from `now` on. Nodes that want them wait meanwhile: each of
@@ -205,7 +215,7 @@ impl Store for PostgresStore {
     }
 
     async fn past_of(&self, numbers: &[PhoneNumber]) -> Result<Vec<PastClaim>, StoreError> {
-        Ok(reads::past_of(&self.reader, numbers).await?)
+        self.past.past_of(numbers).await
     }
 
     async fn pins_on(

@@ -25,6 +25,7 @@ const LONG: Duration = Duration::from_secs(60);
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// Reads, each on a connection that is free. Whatever breaks is read again: nothing is changed by it.
+#[derive(Clone)]
 pub(super) struct Reader {
     pool: Pool,
     preparing: Preparing,

@@ -6,7 +6,7 @@ use callveil_domain::allocation::{Allocation, AllocationId, ConnectionId};
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::pin::Pin;
 use callveil_domain::receipt::Receipt;
-use callveil_domain::store::{CallFacts, Claim, ClaimKey, ListPage, ListQuery, PastClaim};
+use callveil_domain::store::{CallFacts, Claim, ClaimKey, ListPage, ListQuery};
 use callveil_domain::tenant::Sid;
 use callveil_domain::time::Timestamp;
 use tokio_postgres::Row;
@@ -92,12 +92,6 @@ pub(super) async fn list(db: &Reader, tenant: &Sid, wanted: &ListQuery) -> Resul
         }
     }
     Ok(page)
-}
-
-/// See [`Store::past_of`](callveil_domain::store::Store::past_of).
-pub(super) async fn past_of(db: &Reader, numbers: &[PhoneNumber]) -> Result<Vec<PastClaim>, Fault> {
-    let numbers: Vec<i64> = numbers.iter().copied().map(digits).collect();
-    db.rows(&sql::PAST_OF, &[&numbers]).await?.iter().map(rows::past_claim).collect()
 }
 
 /// See [`Store::pins_on`](callveil_domain::store::Store::pins_on).
