@@ -57,6 +57,9 @@ async fn main() -> anyhow::Result<()> {
             signalling::steady(number(&arguments, 1, 1_500)?, number(&arguments, 2, 50_000)?).await
         }
         Some("ringing") => ringing::ringing().await,
+        Some("webhooks") if arguments.get(1).is_some_and(|what| what == "creates") => {
+            webhooks::creates().await
+        }
         Some("webhooks") => webhooks::webhooks().await,
         Some("media") => media(arguments[1..].to_vec()).await,
         Some(other) => {

@@ -191,7 +191,7 @@ async fn one_at_a_time() -> anyhow::Result<Latencies> {
 }
 
 /// What events cost the creates that cause them.
-async fn creates() -> anyhow::Result<()> {
+pub async fn creates() -> anyhow::Result<()> {
     let (without, owing) = (World::with(10_000).await?, World::with(10_000).await?);
     let with = World::with(10_000).await?;
     let sinks = Sinks::start().await?;
