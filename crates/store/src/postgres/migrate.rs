@@ -26,6 +26,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_begin", sql: include_str!("../../migrations/postgres/0001_begin.sql"), needs: 1 },
     Migration { name: "0002_facts", sql: include_str!("../../migrations/postgres/0002_facts.sql"), needs: 1 },
     Migration { name: "0003_trunk", sql: include_str!("../../migrations/postgres/0003_trunk.sql"), needs: 1 },
+    Migration {
+        name: "0004_checks",
+        sql: include_str!("../../migrations/postgres/0004_checks.sql"),
+        needs: 1,
+    },
 ];
 
 /// Why a database is not one that this program can use.

@@ -21,6 +21,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_begin", sql: include_str!("../../migrations/sqlite/0001_begin.sql") },
     Migration { name: "0002_facts", sql: include_str!("../../migrations/sqlite/0002_facts.sql") },
     Migration { name: "0003_trunk", sql: include_str!("../../migrations/sqlite/0003_trunk.sql") },
+    Migration { name: "0004_checks", sql: include_str!("../../migrations/sqlite/0004_checks.sql") },
 ];
 
 /// Marks a file as a database of callveil: "veil" in ASCII, in the place that SQLite keeps for this.

@@ -6,6 +6,7 @@ use callveil_domain::store::Store;
 use callveil_store::postgres::{self, Url};
 use callveil_store::sqlite::{Mode, OpenError, SqliteStore};
 use rusqlite::Connection;
+use sha2::{Digest, Sha256};
 
 use crate::cluster::Cluster;
 use crate::pooler::Pooler;
@@ -55,7 +56,7 @@ fn a_newer_schema_is_refused_with_what_to_do() {
 
     let error = refused(&place.database());
 
-    assert!(matches!(error, OpenError::NewerSchema { found: 4, known: 3, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 5, known: 4, .. }), "{error}");
     assert!(
         error.to_string().contains("use the version of callveil that wrote it, or a later one"),
         "{error}"
@@ -71,6 +72,50 @@ fn a_changed_migration_is_refused() {
     let error = refused(&place.database());
 
     assert!(matches!(&error, OpenError::ChangedMigration { name, .. } if name == "0001_begin"), "{error}");
+}
+
+/// The steps that were all before claims and deliveries were made anew.
+const FIRST_STEPS: [(&str, &str); 3] = [
+    ("0001_begin", include_str!("../../migrations/sqlite/0001_begin.sql")),
+    ("0002_facts", include_str!("../../migrations/sqlite/0002_facts.sql")),
+    ("0003_trunk", include_str!("../../migrations/sqlite/0003_trunk.sql")),
+];
+
+#[test]
+fn a_database_of_the_first_steps_keeps_its_claims_and_deliveries() {
+    let place = Place::new();
+    let db = Connection::open(place.database()).unwrap();
+    db.execute_batch(
+        "pragma application_id = 0x7665696c;
+        create table migration (number bigint not null primary key, name text not null, sha256 text not null)
+        without rowid",
+    )
+    .unwrap();
+    for (number, (name, sql)) in (1..).zip(FIRST_STEPS) {
+        db.execute_batch(sql).unwrap();
+        let sha256: String = Sha256::digest(sql).iter().map(|byte| format!("{byte:02x}")).collect();
+        db.execute("insert into migration values (?1, ?2, ?3)", (number, name, sha256)).unwrap();
+    }
+    db.execute_batch(
+        "insert into claim values (0, 911, 918, x'01', 9), (1, 1234, 918, x'01', 8), (2, 0, 919, x'02', 7);
+        insert into delivery values
+            ('acme', x'03', 'ep', x'04', 1, 'call.completed', 0, 2, 5, 500, 'no'),
+            ('acme', x'05', 'ep', x'04', 2, 'call.completed', 2, 9, 6, null, null)",
+    )
+    .unwrap();
+    let rows = |db: &Connection| -> Vec<String> {
+        let text = "select format('%d %d %d %s %d', kind, key, virtual_number, hex(allocation_id), held_until) from claim
+            union all select format('%s %s %s %s %d %s %d %d %d %d %s', tenant_sid, hex(event_id), endpoint_id, hex(line),
+                sequence, kind, state, attempts, due_at, status, why) from delivery";
+        db.prepare(text).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let before = rows(&db);
+    drop(db);
+
+    drop(SqliteStore::open(&place.database(), Mode::Serve).unwrap());
+
+    assert_eq!(before.len(), 5);
+    assert_eq!(rows(&Connection::open(place.database()).unwrap()), before);
 }
 
 /// As a program meets it whose release is followed by one that took another step.

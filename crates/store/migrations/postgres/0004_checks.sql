@@ -1,0 +1,1 @@
+-- What this step changes on SQLite is no matter here: steps go by the same names on both.
