@@ -307,11 +307,11 @@ pub(super) fn endpoints_due(
     let mut due = Vec::new();
     let mut after = (String::new(), String::new());
     while due.len() < limit {
-        let which = params![after.0, after.1, now.as_micros()];
-        let next = first(db, sql::NEXT_ENDPOINT, which, |row| {
-            let mut cells = Cells::from(row, 0);
-            Ok((cells.take::<String>()?, cells.take::<String>()?, cells.take::<bool>()?))
-        })?;
+        let (tenant, id) = &after;
+        let next = match first(db, sql::NEXT_ENDPOINT, params![tenant, id, now.as_micros()], owed_endpoint)? {
+            Some(next) => Some(next),
+            None => first(db, sql::NEXT_TENANTS_ENDPOINT, params![tenant, now.as_micros()], owed_endpoint)?,
+        };
         let Some((tenant, id, is_due)) = next else { break };
         if is_due {
             due.push(EndpointKey { tenant: sid(&tenant)?, id: endpoint_id(&id)? });
@@ -319,6 +319,12 @@ pub(super) fn endpoints_due(
         after = (tenant, id);
     }
     Ok(due)
+}
+
+/// An endpoint that something is owed to, and whether that is due.
+fn owed_endpoint(row: &Row<'_>) -> Result<(String, String, bool), Fault> {
+    let mut cells = Cells::from(row, 0);
+    Ok((cells.take()?, cells.take()?, cells.take()?))
 }
 
 fn sid(text: &str) -> Result<Sid, Fault> {

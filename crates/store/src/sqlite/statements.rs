@@ -576,12 +576,23 @@ statements! {
         order by event_id desc, endpoint_id desc
         limit ?10";
 
-    /// The next endpoint that something is owed to, and whether that is due.
+    /// The next endpoint of a tenant that something is owed to, and whether that is due. The bounds stand apart: for
+    /// `(tenant_sid, endpoint_id) > (?1, ?2)` the engine goes through all that is owed to that endpoint.
     NEXT_ENDPOINT = "
         select tenant_sid, endpoint_id, due_at <= ?3
         from delivery
         where state = 0
-            and (tenant_sid, endpoint_id) > (?1, ?2)
+            and tenant_sid = ?1
+            and endpoint_id > ?2
+        order by endpoint_id, due_at
+        limit 1";
+
+    /// The same of the tenants that come after.
+    NEXT_TENANTS_ENDPOINT = "
+        select tenant_sid, endpoint_id, due_at <= ?2
+        from delivery
+        where state = 0
+            and tenant_sid > ?1
         order by tenant_sid, endpoint_id, due_at
         limit 1";
 
@@ -871,7 +882,7 @@ statements! {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
+    use rusqlite::{Connection, OptionalExtension, StatementStatus, params};
 
     use super::*;
     use crate::sqlite::migrate;
@@ -911,6 +922,31 @@ mod tests {
             });
             let may_scan = WHOLE.contains(name) || FEW.contains(name) || ONE_ROW.contains(name);
             assert_eq!(scans, may_scan, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_next_endpoint_is_found_however_much_is_owed_to_the_one_before() {
+        let db = database();
+        let owe = |id: u32, tenant: &str, endpoint: &str| {
+            let row = params![tenant, id.to_be_bytes(), endpoint];
+            db.execute("insert into delivery values (?1, ?2, ?3, ?2, 0, '', 0, 0, 0, null, null)", row)
+                .unwrap();
+        };
+        (0..1_000).for_each(|id| owe(id, "acme", "ep_1"));
+        owe(1_000, "acme", "ep_2");
+        owe(1_001, "other", "ep_1");
+
+        for (sql, after, found) in [
+            (NEXT_ENDPOINT, params!["acme", "ep_1", 1], Some("ep_2")),
+            (NEXT_ENDPOINT, params!["acme", "ep_2", 1], None),
+            (NEXT_TENANTS_ENDPOINT, params!["acme", 1], Some("ep_1")),
+        ] {
+            let mut statement = db.prepare(sql).unwrap();
+            let next = statement.query_one(after, |row| row.get::<_, String>(1)).optional().unwrap();
+            assert_eq!(next.as_deref(), found, "{sql}");
+            let steps = statement.get_status(StatementStatus::VmStep);
+            assert!(steps < 100, "{steps} steps for {sql}");
         }
     }
 }
