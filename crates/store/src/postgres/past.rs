@@ -95,7 +95,7 @@ async fn read(db: &Reader, questions: &[Question]) -> Result<HashMap<PhoneNumber
     wanted.sort_unstable();
     wanted.dedup();
     let mut past: HashMap<PhoneNumber, Vec<PastClaim>> = HashMap::new();
-    for row in db.rows(&sql::PAST_OF, &[&wanted]).await? {
+    for row in db.rows_of_many(&sql::PAST_OF, &[&wanted]).await? {
         let claim = rows::past_claim(&row)?;
         past.entry(claim.number).or_default().push(claim);
     }

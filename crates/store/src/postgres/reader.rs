@@ -33,6 +33,15 @@ pub(super) struct Reader {
     tenant_role: Option<String>,
 }
 
+/// How a statement is run.
+#[derive(Clone, Copy)]
+enum Way<'w> {
+    Plainly,
+    /// By the index, however many keys it is about.
+    ByIndex,
+    Behind(Wall<'w>),
+}
+
 /// Reads of what is one tenant's.
 pub(super) struct Own<'r> {
     reader: &'r Reader,
@@ -62,18 +71,27 @@ impl Reader {
 
     /// The rows of a statement that finds them by key.
     pub(super) async fn rows(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
-        self.rows_within(KEYED, None, sql, values).await
+        self.rows_within(KEYED, Way::Plainly, sql, values).await
+    }
+
+    /// The rows of a statement that finds them by many keys.
+    pub(super) async fn rows_of_many(
+        &self,
+        sql: &'static Sql,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, Fault> {
+        self.rows_within(KEYED, Way::ByIndex, sql, values).await
     }
 
     /// The rows of a statement that goes through many.
     pub(super) async fn long_rows(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
-        self.rows_within(LONG, None, sql, values).await
+        self.rows_within(LONG, Way::Plainly, sql, values).await
     }
 
     async fn rows_within(
         &self,
         limit: Duration,
-        wall: Option<Wall<'_>>,
+        way: Way<'_>,
         sql: &'static Sql,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, Fault> {
@@ -83,9 +101,10 @@ impl Reader {
             let read = match session {
                 Ok(session) => {
                     let read = async {
-                        match wall {
-                            Some(wall) => session.query_behind(wall, sql, values).await,
-                            None => session.query(sql, values).await,
+                        match way {
+                            Way::Plainly => session.query(sql, values).await,
+                            Way::ByIndex => session.query_many(sql, values).await,
+                            Way::Behind(wall) => session.query_behind(wall, sql, values).await,
                         }
                     };
                     let read = timeout(limit, read).await;
@@ -123,17 +142,19 @@ impl Reader {
 impl Own<'_> {
     /// The rows of a statement that finds them by key.
     pub(super) async fn rows(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
-        self.reader.rows_within(KEYED, self.wall(), sql, values).await
+        self.reader.rows_within(KEYED, self.way(), sql, values).await
     }
 
     /// The rows of a statement that goes through many.
     pub(super) async fn long_rows(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
-        self.reader.rows_within(LONG, self.wall(), sql, values).await
+        self.reader.rows_within(LONG, self.way(), sql, values).await
     }
 
-    fn wall(&self) -> Option<Wall<'_>> {
-        let role = self.reader.tenant_role.as_deref()?;
-        Some(Wall { role, tenant: self.tenant.as_str() })
+    fn way(&self) -> Way<'_> {
+        match self.reader.tenant_role.as_deref() {
+            Some(role) => Way::Behind(Wall { role, tenant: self.tenant.as_str() }),
+            None => Way::Plainly,
+        }
     }
 }
 

@@ -84,6 +84,21 @@ impl Session {
         Ok(rows.swap_remove(2))
     }
 
+    /// Runs a statement that is about many keys, in a transaction of its own that goes by the index. It costs one round
+    /// trip.
+    pub(super) async fn query_many(&self, sql: &Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
+        self.prepare(sql).await?;
+        let simply = |text: &'static str| async move { self.run(text).await.map(|()| Vec::new()) };
+        let answers = pipelined(vec![
+            Box::pin(simply(sql::BEGIN_READ_OF_MANY)),
+            Box::pin(self.query(sql, values)),
+            Box::pin(simply(sql::COMMIT)),
+        ])
+        .await;
+        let mut rows = answers.into_iter().collect::<Result<Vec<_>, Fault>>()?;
+        Ok(rows.swap_remove(1))
+    }
+
     /// Runs a statement that is used once, and answers with its rows.
     pub(super) async fn query_once(
         &self,

@@ -83,6 +83,12 @@ pub(super) const BEGIN_LONG: &str = "
     set local lock_timeout = '5s'";
 
 pub(super) const BEGIN_READ: &str = "begin read only";
+
+/// Begins a read of many keys, which an engine may think is quicker done by going through the table.
+pub(super) const BEGIN_READ_OF_MANY: &str = "
+    begin read only;
+    set local enable_seqscan = off";
+
 pub(super) const COMMIT: &str = "commit";
 pub(super) const ROLLBACK: &str = "rollback";
 
