@@ -69,34 +69,33 @@ impl Session {
         sql: &Sql,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, Fault> {
-        self.prepare(&sql::STAND_BEHIND).await?;
-        self.prepare(sql).await?;
         let behind: [Value<'_>; 2] = [&wall.tenant, &wall.role];
-        let simply = |text: &'static str| async move { self.run(text).await.map(|()| Vec::new()) };
-        let answers = pipelined(vec![
-            Box::pin(simply(sql::BEGIN_READ)),
-            Box::pin(self.query(&sql::STAND_BEHIND, &behind)),
-            Box::pin(self.query(sql, values)),
-            Box::pin(simply(sql::COMMIT)),
-        ])
-        .await;
-        let mut rows = answers.into_iter().collect::<Result<Vec<_>, Fault>>()?;
-        Ok(rows.swap_remove(2))
+        self.query_within(sql::BEGIN_READ, &[(&sql::STAND_BEHIND, &behind), (sql, values)]).await
     }
 
     /// Runs a statement that is about many keys, in a transaction of its own that goes by the index. It costs one round
     /// trip.
     pub(super) async fn query_many(&self, sql: &Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
-        self.prepare(sql).await?;
+        self.query_within(sql::BEGIN_READ_OF_MANY, &[(sql, values)]).await
+    }
+
+    /// Runs statements in a transaction of their own, in one round trip, and answers with the rows of the last.
+    async fn query_within(
+        &self,
+        begin: &'static str,
+        statements: &[(&Sql, &[Value<'_>])],
+    ) -> Result<Vec<Row>, Fault> {
+        for (sql, _) in statements {
+            self.prepare(sql).await?;
+        }
         let simply = |text: &'static str| async move { self.run(text).await.map(|()| Vec::new()) };
-        let answers = pipelined(vec![
-            Box::pin(simply(sql::BEGIN_READ_OF_MANY)),
-            Box::pin(self.query(sql, values)),
-            Box::pin(simply(sql::COMMIT)),
-        ])
-        .await;
-        let mut rows = answers.into_iter().collect::<Result<Vec<_>, Fault>>()?;
-        Ok(rows.swap_remove(1))
+        let mut asked: Vec<Asked<'_>> = vec![Box::pin(simply(begin))];
+        asked.extend(
+            statements.iter().map(|(sql, values)| -> Asked<'_> { Box::pin(self.query(sql, values)) }),
+        );
+        asked.push(Box::pin(simply(sql::COMMIT)));
+        let mut answers = pipelined(asked).await.into_iter().collect::<Result<Vec<_>, Fault>>()?;
+        Ok(answers.swap_remove(statements.len()))
     }
 
     /// Runs a statement that is used once, and answers with its rows.
