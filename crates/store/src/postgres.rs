@@ -24,6 +24,7 @@ mod fault;
 mod migrate;
 mod months;
 mod past;
+mod queue;
 mod reader;
 mod reads;
 mod rows;

@@ -107,6 +107,11 @@ pub(super) fn is_ordinary(change: &Change) -> bool {
     directory.is_empty() && seal.is_none() && redact.is_empty() && forget.is_none()
 }
 
+/// Whether all of them can.
+pub(super) fn are_ordinary(changes: &[&Change]) -> bool {
+    changes.iter().all(|change| is_ordinary(change))
+}
+
 /// A statement and the values of its parameters.
 struct Step<'b> {
     part: Part,
@@ -145,7 +150,7 @@ pub(super) async fn write(
         .iter()
         .zip(&values)
         .map(|(step, values)| -> Asked<'_> { Box::pin(session.query(step.sql, values)) });
-    let begin = match changes.iter().all(|change| is_ordinary(change)) {
+    let begin = match are_ordinary(changes) {
         true => sql::BEGIN,
         false => sql::BEGIN_LONG,
     };

@@ -9,17 +9,14 @@ use std::sync::Arc;
 
 use callveil_domain::number::PhoneNumber;
 use callveil_domain::store::{PastClaim, StoreError};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 
 use super::fault::Fault;
+use super::queue::{Answer, QUEUE, ask};
 use super::reader::Reader;
 use super::rows;
 use super::statements as sql;
 use crate::encoding::digits;
-
-/// How many may wait. More would be answered later than anybody waits for; they are told so at once.
-const QUEUE: usize = 8_192;
 
 /// How many are answered together at most. Raising it makes the first of them wait for longer; lowering it makes each pay
 /// more for the round trip.
@@ -36,7 +33,7 @@ pub(super) struct PastReader {
 /// Numbers, and who wants to know of them.
 struct Question {
     numbers: Vec<PhoneNumber>,
-    answer: oneshot::Sender<Result<Vec<PastClaim>, StoreError>>,
+    answer: Answer<Vec<PastClaim>>,
 }
 
 impl PastReader {
@@ -52,12 +49,7 @@ impl PastReader {
 
     /// See [`Store::past_of`](callveil_domain::store::Store::past_of).
     pub(super) async fn past_of(&self, numbers: &[PhoneNumber]) -> Result<Vec<PastClaim>, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        match self.questions.try_send(Question { numbers: numbers.to_vec(), answer }) {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(gone())),
-            Err(TrySendError::Full(_)) => Err(StoreError::Busy),
-            Err(TrySendError::Closed(_)) => Err(gone()),
-        }
+        ask(&self.questions, gone, |answer| Question { numbers: numbers.to_vec(), answer }).await
     }
 }
 

@@ -11,20 +11,17 @@ use std::time::Duration;
 
 use callveil_domain::store::{Change, Outcome, StoreError};
 use deadpool_postgres::Pool;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, timeout};
 
 use super::batch::{self, Note, Touches};
 use super::directory::{self, Stop};
 use super::facts;
 use super::fault::Fault;
+use super::queue::{Answer, QUEUE, ask};
 use super::rows::Cells;
 use super::session::{Preparing, Session};
 use super::statements as sql;
-
-/// How many changes may wait. More would be answered later than anybody waits for; they are told so at once.
-const QUEUE: usize = 8_192;
 
 /// How many changes are committed together at most. Raising it makes the first of a batch wait for longer;
 /// lowering it makes each pay more for round trips and for the disk.
@@ -66,7 +63,7 @@ pub(super) struct Writers {
 /// A change and who waits for its outcome.
 struct Job {
     change: Box<Change>,
-    answer: oneshot::Sender<Result<Outcome, StoreError>>,
+    answer: Answer<Outcome>,
 }
 
 impl Writers {
@@ -90,12 +87,7 @@ impl Writers {
         if !batch::is_ordinary(&change) {
             return self.alone(change, Keep::Kept).await;
         }
-        let (answer, answered) = oneshot::channel();
-        match self.jobs.try_send(Job { change: Box::new(change), answer }) {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(gone())),
-            Err(TrySendError::Full(_)) => Err(StoreError::Busy),
-            Err(TrySendError::Closed(_)) => Err(gone()),
-        }
+        ask(&self.jobs, gone, |answer| Job { change: Box::new(change), answer }).await
     }
 
     /// Applies a change and undoes it.
@@ -268,7 +260,7 @@ impl Lane {
     async fn attempt(&mut self, changes: &[&Change], keep: Keep) -> Result<Tried, Failed> {
         self.batch += 1;
         let session = Session::open(&self.pool, self.preparing).await?;
-        let limit = match changes.iter().all(|change| batch::is_ordinary(change)) {
+        let limit = match batch::are_ordinary(changes) {
             true => ANSWERED,
             false => ANSWERED_LONG,
         };
