@@ -26,6 +26,15 @@ async fn made(files: &TempDir) -> Cluster {
     cluster
 }
 
+/// The same, and a standby that has all of it before anything is answered.
+async fn made_with_standby(files: &TempDir) -> (Cluster, Cluster) {
+    let primary = made(files).await;
+    let standby = primary.standby(&files.path().join("standby"));
+    primary.run("postgres", "alter system set synchronous_standby_names = '*'");
+    primary.run("postgres", "select pg_reload_conf()");
+    (primary, standby)
+}
+
 fn url(hosts: &[&Cluster]) -> String {
     let hosts: Vec<String> = hosts.iter().map(|host| format!("127.0.0.1:{}", host.port)).collect();
     format!("postgres://callveil@{}/callveil", hosts.join(","))
@@ -53,10 +62,7 @@ async fn a_server_that_is_killed_and_comes_back_loses_nothing_that_was_answered(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_takes_over_has_all_that_was_answered() {
     let files = tempfile::tempdir().unwrap();
-    let primary = made(&files).await;
-    let standby = primary.standby(&files.path().join("standby"));
-    primary.run("postgres", "alter system set synchronous_standby_names = '*'");
-    primary.run("postgres", "select pg_reload_conf()");
+    let (primary, standby) = made_with_standby(&files).await;
     let node = Arc::new(open_postgres(&url(&[&standby, &primary])).await);
     furnish(node.as_ref(), 9).await;
     let writers = Writers::start(&node);
@@ -73,10 +79,7 @@ async fn a_standby_that_takes_over_has_all_that_was_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_is_left_for_the_standby_that_took_over() {
     let files = tempfile::tempdir().unwrap();
-    let primary = made(&files).await;
-    let standby = primary.standby(&files.path().join("standby"));
-    primary.run("postgres", "alter system set synchronous_standby_names = '*'");
-    primary.run("postgres", "select pg_reload_conf()");
+    let (primary, standby) = made_with_standby(&files).await;
     let node = Arc::new(open_postgres(&url(&[&primary, &standby])).await);
     furnish(node.as_ref(), 9).await;
     let writers = Writers::start(&node);
